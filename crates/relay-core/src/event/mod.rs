@@ -1,0 +1,97 @@
+//! Events: CloudEvents 1.0 (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>).
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// An event as its publisher sent it, with what the broker filled in. `partitionkey`, `sequence` and `replayid` are
+/// not here: the first belongs to its [`crate::pack::Pack`], the others to the place it was accepted at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// `id`: unique per source.
+    pub id: String,
+    /// `source`: a URI-reference.
+    pub source: String,
+    /// `type`.
+    pub kind: String,
+    /// `subject`.
+    pub subject: Option<String>,
+    /// `time`, RFC 3339, as it was given.
+    pub time: Option<String>,
+    /// `datacontenttype`.
+    pub content_type: Option<String>,
+    /// `dataschema`.
+    pub data_schema: Option<String>,
+    /// Extension attributes in the order they came.
+    pub extensions: Vec<(String, AttributeValue)>,
+    /// The payload.
+    pub data: EventData,
+    /// True if the broker made `id` or `source`, so that `id` alone names the event.
+    pub made: bool,
+}
+
+/// Value of an extension attribute in the JSON format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AttributeValue {
+    /// `Boolean`.
+    Boolean(bool),
+    /// `Integer`: 32 bits, signed.
+    Integer(i32),
+    /// Every other type, in its text form.
+    Text(String),
+}
+
+/// An event's payload, byte for byte as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventData {
+    /// No data.
+    None,
+    /// JSON text: valid, and kept as it was written.
+    Json(Bytes),
+    /// Text that is not JSON; UTF-8.
+    Text(String),
+    /// Anything else (`data_base64` in the JSON format).
+    Binary(Bytes),
+    /// Too large for a pack: kept in the payload store (a claim check).
+    Stored(StoredData),
+}
+
+/// Where a payload too large for a pack is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredData {
+    /// SHA-256 of the bytes, in hexadecimal: the payload's name.
+    pub hash: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// What the bytes are.
+    pub form: StoredForm,
+}
+
+/// What a stored payload's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StoredForm {
+    /// See [`EventData::Json`].
+    Json,
+    /// See [`EventData::Text`].
+    Text,
+    /// See [`EventData::Binary`].
+    Binary,
+}
+
+impl EventData {
+    /// Size of the payload in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            EventData::None => 0,
+            EventData::Json(bytes) | EventData::Binary(bytes) => bytes.len(),
+            EventData::Text(text) => text.len(),
+            EventData::Stored(stored) => usize::try_from(stored.bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// True if there is no data or it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

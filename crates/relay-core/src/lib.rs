@@ -1,0 +1,18 @@
+//! The domain of Event Relay: what it means to accept, order, hold and deliver events.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: the world is behind [`ports`].
+
+pub mod event;
+pub mod grants;
+pub mod lane;
+pub mod limits;
+pub mod names;
+pub mod pack;
+pub mod ports;
+pub mod replay_id;
+pub mod retry;
+pub mod sequence;
+pub mod signing;
+pub mod subscription;
+pub mod time;
+pub mod topic;
