@@ -4,6 +4,7 @@
 
 pub mod event;
 pub mod grants;
+mod json;
 pub mod lane;
 pub mod limits;
 pub mod names;

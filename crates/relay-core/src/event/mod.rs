@@ -1,5 +1,9 @@
 //! Events: CloudEvents 1.0 (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>).
 
+#[cfg(test)]
+pub(crate) mod samples;
+
+use crate::json::write;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +43,17 @@ pub enum AttributeValue {
     Integer(i32),
     /// Every other type, in its text form.
     Text(String),
+}
+
+impl AttributeValue {
+    /// Appends it as a JSON value.
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            AttributeValue::Boolean(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),
+            AttributeValue::Integer(number) => write::number(out, number),
+            AttributeValue::Text(text) => write::string(out, text),
+        }
+    }
 }
 
 /// An event's payload, byte for byte as it was sent.

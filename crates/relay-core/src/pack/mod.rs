@@ -1,5 +1,7 @@
 //! Packs: the events of one publish request that share a partition key, in one queue message.
 
+pub mod codec;
+
 use crate::event::Event;
 use crate::names::{PartitionKey, TopicId, TopicName};
 use crate::time::Time;
