@@ -2,6 +2,12 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: the world is behind [`ports`].
 
+pub mod attempt;
+pub mod circuit;
+pub mod delivery;
+pub mod dispatch;
+pub mod drain;
+pub mod endpoints;
 pub mod event;
 pub mod grants;
 mod json;
@@ -11,9 +17,12 @@ pub mod names;
 pub mod pack;
 pub mod ports;
 pub mod replay_id;
+pub mod resume;
 pub mod retry;
 pub mod sequence;
 pub mod signing;
 pub mod subscription;
+pub mod sweep;
+pub mod system_event;
 pub mod time;
 pub mod topic;

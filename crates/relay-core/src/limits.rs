@@ -16,6 +16,16 @@ pub const MAX_EVENTS_PER_REQUEST: usize = 1_000;
 pub const MAX_EVENTS_PER_PACK: usize = 500;
 /// Largest pack in bytes, as clients sent its events: five of them still fit one SQS message batch of 1 MiB.
 pub const MAX_PACK_BYTES: usize = 192 * 1024;
+/// Longest `id` of an event, in bytes: percent-encoded it still fits the headers of a request to a webhook.
+pub const MAX_ID_BYTES: usize = 1_024;
+/// Longest attribute of an event, in bytes: the longest single header that common servers read.
+pub const MAX_ATTRIBUTE_BYTES: usize = 8 * 1024;
+/// All attributes of an event together, in bytes: in binary mode a webhook gets them as headers.
+pub const MAX_ATTRIBUTES_BYTES: usize = 16 * 1024;
+/// Most extension attributes of an event: common servers read 100 headers.
+pub const MAX_EXTENSIONS: usize = 64;
+/// Longest name of an extension attribute (CloudEvents recommends 20 at most).
+pub const MAX_EXTENSION_NAME_BYTES: usize = 64;
 /// Deepest nesting of JSON that is accepted; `serde_json` has the same bound for what it builds trees of.
 pub const MAX_JSON_DEPTH: usize = 128;
 /// Number of groups that events without a partition key are spread over.

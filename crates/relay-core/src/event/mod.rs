@@ -1,9 +1,18 @@
 //! Events: CloudEvents 1.0 (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>).
 
+pub mod binary;
+mod draft;
+pub mod fault;
+mod grammar;
+pub mod media_type;
+pub mod plain;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod structured;
+pub mod write;
 
-use crate::json::write;
+use crate::json::write as json;
+use crate::names::PartitionKey;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +42,17 @@ pub struct Event {
     pub made: bool,
 }
 
+/// An event as it came in, and what goes with it but is not of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incoming {
+    /// The event.
+    pub event: Event,
+    /// What it asks to be ordered by.
+    pub partition_key: Option<PartitionKey>,
+    /// Its size as sent: that of the request's body, or of its own JSON in a batch.
+    pub bytes: usize,
+}
+
 /// Value of an extension attribute in the JSON format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -50,8 +70,8 @@ impl AttributeValue {
     pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
         match self {
             AttributeValue::Boolean(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),
-            AttributeValue::Integer(number) => write::number(out, number),
-            AttributeValue::Text(text) => write::string(out, text),
+            AttributeValue::Integer(number) => json::number(out, number),
+            AttributeValue::Text(text) => json::string(out, text),
         }
     }
 }

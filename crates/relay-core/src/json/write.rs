@@ -24,6 +24,11 @@ pub(crate) fn number(out: &mut Vec<u8>, number: impl std::fmt::Display) {
     let _ = write!(out, "{number}");
 }
 
+/// What has a text form that needs no escapes, as a string.
+pub(crate) fn plain(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    let _ = write!(out, "\"{value}\"");
+}
+
 /// Bytes as a base64 string.
 pub(crate) fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');

@@ -128,6 +128,24 @@ impl<K: Copy + Ord, P: Copy + Eq> Drain<K, P> {
         &self.view
     }
 
+    /// The same drain with other numbers for versions and items. Those are only ever compared, so that a model check
+    /// may tell drains apart by what they can still do and not by how far something was counted before.
+    pub fn renumbered<Q>(
+        &self,
+        version: impl Fn(u64) -> u64,
+        item: impl Fn(&ItemView<K, P>) -> ItemView<K, Q>,
+        revision: impl Fn(u64) -> u64,
+    ) -> Drain<K, Q> {
+        Drain {
+            at: self.at,
+            version: version(self.version),
+            revision: revision(self.revision),
+            probing: self.probing,
+            view: self.view.iter().map(item).collect(),
+            accepted: self.accepted,
+        }
+    }
+
     /// True if this drain may attempt one event only.
     pub fn is_probing(&self) -> bool {
         self.probing

@@ -5,12 +5,13 @@
 //! delivers them. What keeps this safe is split three ways, all free of I/O, and all run by the product, by the
 //! simulation and by the model check alike:
 //!
-//! - [`table`]: the conditional writes on lane items and backlog items;
+//! - [`table`]: the conditional writes on lane items and backlog items, which for lane items go by [`tenure`];
 //! - [`work`]: what dispatch does next for one lane of its batch;
 //! - [`drain`]: what a drain does next for the lane whose lease it took.
 
 pub mod drain;
 pub mod table;
+pub mod tenure;
 pub mod work;
 
 use crate::names::{SubscriptionId, TopicId, TopicName};
@@ -70,7 +71,7 @@ pub struct OwnerId(pub u64);
 pub struct PutId(pub u64);
 
 /// The right to deliver a held lane's backlog until a time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Lease {
     /// Who holds it.
     pub owner: OwnerId,

@@ -3,6 +3,7 @@
 //! An adapter with single-item conditional writes expresses each as a condition; one with a lock or a single writer
 //! calls the function. `None` means that the condition failed and nothing is written.
 
+use super::tenure::Tenure;
 use super::{HoldReason, LaneItem, LaneRef, Lease, OwnerId, Resolution};
 use crate::time::Time;
 
@@ -85,22 +86,36 @@ pub struct NewLane {
 pub enum Switched {
     /// The lane was live and is now held: send its wake-up.
     Created,
-    /// It was held; its version has moved. `parked` tells that it is never due by itself.
+    /// It was held; its version has moved.
     Bumped,
 }
 
 /// The switch: the last write of an append, after its backlog items are in.
 pub fn switch(existing: Option<&LaneItem>, new: &NewLane) -> (LaneItem, Switched) {
+    switched(existing, new, Tenure::switched)
+}
+
+/// As [`switch`], for unordered lanes and redrive: an existing lane that is due later becomes due earlier.
+pub fn switch_sooner(existing: Option<&LaneItem>, new: &NewLane) -> (LaneItem, Switched) {
+    switched(existing, new, Tenure::switched_sooner)
+}
+
+fn switched(
+    existing: Option<&LaneItem>,
+    new: &NewLane,
+    decide: fn(Option<Tenure>, Option<Lease>, Option<Time>) -> Tenure,
+) -> (LaneItem, Switched) {
+    let tenure = decide(existing.map(LaneItem::tenure), new.lease, new.next_attempt_at);
     match existing {
-        Some(item) => (LaneItem { version: item.version + 1, ..item.clone() }, Switched::Bumped),
+        Some(item) => (item.with_tenure(tenure), Switched::Bumped),
         None => {
             let item = LaneItem {
                 lane: new.lane.clone(),
-                version: 1,
-                lease: new.lease,
+                version: tenure.version,
+                lease: tenure.lease,
                 reason: new.reason,
                 since: new.since,
-                next_attempt_at: new.next_attempt_at,
+                next_attempt_at: tenure.next_attempt_at,
                 attempts: new.attempts,
                 last_status: new.last_status,
                 last_error: new.last_error.clone(),
@@ -111,34 +126,20 @@ pub fn switch(existing: Option<&LaneItem>, new: &NewLane) -> (LaneItem, Switched
     }
 }
 
-/// As [`switch`], for unordered lanes and redrive: an existing lane that is due later becomes due earlier.
-pub fn switch_sooner(existing: Option<&LaneItem>, new: &NewLane) -> (LaneItem, Switched) {
-    let (mut item, switched) = switch(existing, new);
-    if let (Switched::Bumped, Some(at), Some(stored)) = (switched, new.next_attempt_at, item.next_attempt_at) {
-        item.next_attempt_at = Some(stored.min(at));
-    }
-    (item, switched)
-}
-
 /// Takes the lease: if there is none and the lane is due, or the one there is has run out.
 /// `probe` takes a lane that is not due, too: that of a subscription whose circuit is open.
 pub fn take(item: &LaneItem, lease: Lease, now: Time, probe: bool) -> Option<LaneItem> {
-    let free = match item.lease {
-        Some(held) => held.until <= now,
-        None => probe || item.next_attempt_at.is_some_and(|at| at <= now),
-    };
-    free.then(|| LaneItem { lease: Some(lease), ..item.clone() })
+    item.tenure().taken(lease, now, probe).map(|tenure| item.with_tenure(tenure))
 }
 
 /// True if `owner` holds the lease, run out or not.
 pub fn owns(item: &LaneItem, owner: OwnerId) -> bool {
-    item.lease.is_some_and(|lease| lease.owner == owner)
+    item.tenure().is_owned_by(owner)
 }
 
 /// Renews a lease before it ends. One that ran out is never renewed: the holder starts over.
 pub fn renew(item: &LaneItem, lease: Lease, now: Time) -> Option<LaneItem> {
-    let alive = item.lease.is_some_and(|held| held.owner == lease.owner && now < held.until);
-    alive.then(|| LaneItem { lease: Some(lease), ..item.clone() })
+    item.tenure().renewed(lease, now).map(|tenure| item.with_tenure(tenure))
 }
 
 /// What a drain leaves behind when it drops its lease.
@@ -158,14 +159,14 @@ pub struct Reschedule {
 
 /// Sets the next attempt and drops the lease. A resolution that came meanwhile keeps the lane due.
 pub fn reschedule(item: &LaneItem, owner: OwnerId, to: &Reschedule) -> Option<LaneItem> {
-    owns(item, owner).then(|| LaneItem {
-        lease: None,
+    let next_attempt_at = item.resolution.map_or(to.next_attempt_at, |resolution| Some(resolution.at));
+    let tenure = item.tenure().rescheduled(owner, next_attempt_at)?;
+    Some(LaneItem {
         reason: to.reason.unwrap_or(item.reason),
-        next_attempt_at: item.resolution.map_or(to.next_attempt_at, |resolution| Some(resolution.at)),
         attempts: to.attempts,
         last_status: to.last_status,
         last_error: to.last_error.clone(),
-        ..item.clone()
+        ..item.with_tenure(tenure)
     })
 }
 
@@ -177,19 +178,18 @@ pub fn resolved(item: &LaneItem, owner: OwnerId, resolution: Resolution) -> Opti
 
 /// Parks the lane: never due, no lease. Refused if the version moved: somebody resumed, appended or resolved.
 pub fn park(item: &LaneItem, owner: OwnerId, version: u64, reason: HoldReason) -> Option<LaneItem> {
-    let mine = owns(item, owner) && item.version == version;
-    mine.then(|| LaneItem { lease: None, next_attempt_at: None, reason, ..item.clone() })
+    let tenure = item.tenure().parked(owner, version)?;
+    Some(LaneItem { reason, ..item.with_tenure(tenure) })
 }
 
 /// True if the lane item may be deleted: nothing was appended since `version` was read, and the lease is still held.
-/// The owner matters as much as the version: a new lane item starts at version 1 again.
 pub fn may_release(item: &LaneItem, owner: OwnerId, version: u64) -> bool {
-    owns(item, owner) && item.version == version
+    item.tenure().may_be_released(owner, version)
 }
 
 /// Makes a lane due, whoever holds it, and moves its version so that nobody parks it unawares.
 pub fn make_due(item: &LaneItem, now: Time) -> LaneItem {
-    LaneItem { version: item.version + 1, next_attempt_at: Some(now), ..item.clone() }
+    item.with_tenure(item.tenure().made_due(now))
 }
 
 /// Writes down what an operator wants done with the head; due at once.

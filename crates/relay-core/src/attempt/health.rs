@@ -1,0 +1,120 @@
+//! What outcomes mean for a subscription: circuit, disabling, since when it fails.
+
+use super::{Attempter, Job, Outcome};
+use crate::circuit::probe_delay;
+use crate::names::SubscriptionId;
+use crate::ports::{Expect, PortError, Ports, WakeUp};
+use crate::subscription::{Change, Status, Subscription};
+use crate::system_event::{self, SubscriptionEvent};
+use std::sync::Arc;
+
+/// Failures in a row after which it is written down since when an endpoint fails: a blip costs no write.
+const FAILURES_TO_NOTE: u32 = 5;
+
+impl Attempter {
+    /// Notes an outcome. Its writes are best effort: the next outcome makes up for a lost one.
+    pub(super) async fn note(&self, job: &Job, outcome: &Outcome) {
+        let subscription = &job.subscription;
+        let result = match outcome {
+            Outcome::Delivered => {
+                self.endpoints.succeeded(&subscription.id);
+                if subscription.failing_since.is_some() && subscription.status == Status::Active {
+                    self.edit(&subscription.id, |now_stored| {
+                        (now_stored.status == Status::Active && now_stored.failing_since.is_some()).then(|| {
+                            Subscription { failing_since: None, version: now_stored.version + 1, ..now_stored.clone() }
+                        })
+                    })
+                    .await
+                } else {
+                    Ok(())
+                }
+            }
+            Outcome::Failed(failed) if failed.gone => {
+                change(&self.ports, &subscription.id, Change::Disable, "gone").await.map(drop)
+            }
+            Outcome::Failed(failed) if failed.is_transient() => {
+                if failed.error == Some(crate::ports::webhook::WebhookError::Timeout) {
+                    self.endpoints.was_slow(&subscription.id, self.ports.clock.now());
+                }
+                let note = self.endpoints.failed(&subscription.id, job.lane);
+                if note.opens {
+                    change(&self.ports, &subscription.id, Change::Open, "failing").await.map(drop)
+                } else if note.in_a_row >= FAILURES_TO_NOTE && subscription.failing_since.is_none() {
+                    let now = self.ports.clock.now();
+                    self.edit(&subscription.id, |now_stored| {
+                        now_stored.failing_since.is_none().then(|| Subscription {
+                            failing_since: Some(now),
+                            version: now_stored.version + 1,
+                            ..now_stored.clone()
+                        })
+                    })
+                    .await
+                } else {
+                    Ok(())
+                }
+            }
+            Outcome::Failed(_) => Ok(()),
+        };
+        if let Err(error) = result {
+            tracing::warn!(%error, subscription = %subscription.id, "an endpoint's health is not written");
+        }
+    }
+
+    async fn edit(
+        &self,
+        id: &SubscriptionId,
+        edit: impl Fn(&Subscription) -> Option<Subscription>,
+    ) -> Result<(), PortError> {
+        let Some(stored) = self.ports.registry.subscription(id).await? else { return Ok(()) };
+        match edit(&stored) {
+            Some(next) => match self.ports.registry.put_subscription(next, Expect::Version(stored.version)).await {
+                Err(PortError::Conflict) => Ok(()), // somebody else has; the next outcome looks again
+                other => other,
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+/// Changes a subscription's status, sends what follows from it (probe, system event), and answers the record as it is
+/// then; none if the change means nothing any more.
+///
+/// # Errors
+/// If the record cannot be read or written.
+pub async fn change(
+    ports: &Ports,
+    id: &SubscriptionId,
+    change: Change,
+    reason: &str,
+) -> Result<Option<Arc<Subscription>>, PortError> {
+    for _ in 0..10 {
+        let Some(stored) = ports.registry.subscription(id).await? else { return Ok(None) };
+        if stored.deleted_at.is_some() {
+            return Ok(None);
+        }
+        let reason = match change {
+            Change::Open | Change::Disable => Some(reason),
+            Change::Pause | Change::Resume | Change::Close => None,
+        };
+        let Some(next) = stored.after(change, reason, ports.clock.now()) else { return Ok(None) };
+        match ports.registry.put_subscription(next.clone(), Expect::Version(stored.version)).await {
+            Err(PortError::Conflict) => continue,
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        match change {
+            Change::Open => {
+                let probe = (WakeUp::Probe(id.clone()), probe_delay(0));
+                if let Err(error) = ports.wake_ups.send(vec![probe]).await {
+                    tracing::debug!(%error, "a probe is not sent"); // sweep makes up for it
+                }
+                system_event::subscription(ports, &next, SubscriptionEvent::Suspended).await;
+            }
+            Change::Close => system_event::subscription(ports, &next, SubscriptionEvent::Recovered).await,
+            Change::Disable => system_event::subscription(ports, &next, SubscriptionEvent::Disabled).await,
+            Change::Pause | Change::Resume => {}
+        }
+        return Ok(Some(Arc::new(next)));
+    }
+    Err(PortError::Conflict)
+}

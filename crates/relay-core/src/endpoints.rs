@@ -1,0 +1,116 @@
+//! What this process knows of endpoints' health: circuits, slowness, permits.
+//!
+//! It is a memory, not a record: a restart forgets it, and each process has its own. What others must know (an open
+//! circuit, since when an endpoint fails) is written to the subscription.
+
+use crate::circuit::Circuit;
+use crate::limits::SLOW_FOR;
+use crate::names::SubscriptionId;
+use crate::pack::LaneId;
+use crate::time::Time;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[derive(Default)]
+struct Health {
+    circuit: Circuit,
+    slow_until: Time,
+    second: u64,
+    requests: u32,
+}
+
+/// Health of all endpoints, by subscription.
+#[derive(Default)]
+pub struct Endpoints(Mutex<HashMap<SubscriptionId, Health>>);
+
+/// What a failure means for its subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FailureNote {
+    /// The circuit is to be opened.
+    pub opens: bool,
+    /// Failures in a row so far.
+    pub in_a_row: u32,
+}
+
+impl Endpoints {
+    fn map(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Health>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something was delivered.
+    pub fn succeeded(&self, subscription: &SubscriptionId) {
+        if let Some(health) = self.map().get_mut(subscription) {
+            health.circuit.reset();
+        }
+    }
+
+    /// An attempt failed in a way that may pass.
+    pub fn failed(&self, subscription: &SubscriptionId, lane: LaneId) -> FailureNote {
+        let mut map = self.map();
+        let circuit = &mut map.entry(subscription.clone()).or_default().circuit;
+        let opens = circuit.failed(lane);
+        let in_a_row = circuit.failures();
+        if opens {
+            circuit.reset();
+        }
+        FailureNote { opens, in_a_row }
+    }
+
+    /// The endpoint let others wait: for a while its subscription is given no patience.
+    pub fn was_slow(&self, subscription: &SubscriptionId, now: Time) {
+        self.map().entry(subscription.clone()).or_default().slow_until = now + SLOW_FOR;
+    }
+
+    /// True if it let others wait not long ago.
+    pub fn is_slow(&self, subscription: &SubscriptionId, now: Time) -> bool {
+        self.map().get(subscription).is_some_and(|health| now < health.slow_until)
+    }
+
+    /// Takes one of `limit` permits of the present second; else the time at which to ask again.
+    ///
+    /// # Errors
+    /// The beginning of the next second.
+    pub fn permit(&self, subscription: &SubscriptionId, limit: u32, now: Time) -> Result<(), Time> {
+        let second = now.0 / 1000;
+        let mut map = self.map();
+        let health = map.entry(subscription.clone()).or_default();
+        if health.second != second {
+            (health.second, health.requests) = (second, 0);
+        }
+        if health.requests >= limit {
+            return Err(Time((second + 1) * 1000));
+        }
+        health.requests += 1;
+        Ok(())
+    }
+
+    /// Forgets a subscription.
+    pub fn forget(&self, subscription: &SubscriptionId) {
+        self.map().remove(subscription);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_are_counted_by_the_second() {
+        let endpoints = Endpoints::default();
+        let sub = SubscriptionId::new("sub").unwrap();
+        assert!(endpoints.permit(&sub, 2, Time(1000)).is_ok());
+        assert!(endpoints.permit(&sub, 2, Time(1500)).is_ok());
+        assert_eq!(endpoints.permit(&sub, 2, Time(1999)), Err(Time(2000)));
+        assert!(endpoints.permit(&sub, 2, Time(2000)).is_ok());
+    }
+
+    #[test]
+    fn slowness_passes() {
+        let endpoints = Endpoints::default();
+        let sub = SubscriptionId::new("sub").unwrap();
+        assert!(!endpoints.is_slow(&sub, Time(0)));
+        endpoints.was_slow(&sub, Time(0));
+        assert!(endpoints.is_slow(&sub, Time(59_999)));
+        assert!(!endpoints.is_slow(&sub, Time(60_000)));
+    }
+}

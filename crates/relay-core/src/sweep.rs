@@ -1,0 +1,91 @@
+//! Sweep: once a minute, makes up for what was lost, and removes what nobody needs any more.
+//!
+//! Every part is a hint or a repeat of a job that may run twice; a part that fails is logged and comes again.
+
+use crate::attempt::health::change;
+use crate::circuit::probe_delay;
+use crate::limits::{ATTEMPTS_KEPT, DISABLE_AFTER, TOMBSTONE_KEPT};
+use crate::ports::{PortError, Ports, WakeUp};
+use crate::resume;
+use crate::subscription::{Change, Status, Subscription};
+use std::time::Duration;
+
+/// Due lanes woken in one sweep.
+const LANES: usize = 10_000;
+/// How long after it was due a probe counts as lost.
+const PROBE_GRACE: Duration = Duration::from_secs(30);
+
+/// The sweep use-case.
+pub struct Sweeper {
+    ports: Ports,
+}
+
+impl Sweeper {
+    /// A sweeper over these ports.
+    pub fn new(ports: Ports) -> Sweeper {
+        Sweeper { ports }
+    }
+
+    /// Sweeps once.
+    pub async fn run(&self) {
+        self.report("wake-ups", self.wake_due_lanes().await);
+        match self.ports.registry.unsettled().await {
+            Ok(subscriptions) => {
+                for subscription in subscriptions {
+                    self.report("a subscription", self.settle(&subscription).await);
+                }
+            }
+            Err(error) => self.report("subscriptions", Err(error)),
+        }
+        let now = self.ports.clock.now();
+        self.report("attempts", self.expire_attempts(now).await);
+        self.report("log", self.expire_log(now).await);
+    }
+
+    fn report(&self, part: &str, result: Result<(), PortError>) {
+        if let Err(error) = result {
+            tracing::warn!(%error, part, "sweep could not finish a part");
+        }
+    }
+
+    /// Wakes lanes that are due: later than a wake-up's longest delay, or whose wake-up or lease holder was lost.
+    async fn wake_due_lanes(&self) -> Result<(), PortError> {
+        let due = self.ports.lanes.due(self.ports.clock.now(), LANES).await?;
+        let wake_ups = due.into_iter().map(|item| (WakeUp::Lane(item.lane), Duration::ZERO)).collect();
+        self.ports.wake_ups.send(wake_ups).await
+    }
+
+    async fn settle(&self, subscription: &Subscription) -> Result<(), PortError> {
+        let now = self.ports.clock.now();
+        if let Some(deleted_at) = subscription.deleted_at {
+            resume::remove(&self.ports, &subscription.id).await?;
+            if now.since(deleted_at) > TOMBSTONE_KEPT {
+                self.ports.registry.forget_subscription(&subscription.id).await?;
+            }
+            return Ok(());
+        }
+        if subscription.resuming {
+            resume::run(&self.ports, &subscription.id).await?;
+        }
+        let enabled = matches!(subscription.status, Status::Active | Status::Suspended);
+        if enabled && subscription.failing_since.is_some_and(|since| now.since(since) > DISABLE_AFTER) {
+            change(&self.ports, &subscription.id, Change::Disable, "failing").await?;
+            return Ok(());
+        }
+        let probe_at = subscription.updated_at + probe_delay(subscription.probes) + PROBE_GRACE;
+        if subscription.status == Status::Suspended && now > probe_at {
+            self.ports.wake_ups.send(vec![(WakeUp::Probe(subscription.id.clone()), Duration::ZERO)]).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire_attempts(&self, now: crate::time::Time) -> Result<(), PortError> {
+        while self.ports.attempts.expire(now - ATTEMPTS_KEPT).await? > 0 {}
+        Ok(())
+    }
+
+    async fn expire_log(&self, now: crate::time::Time) -> Result<(), PortError> {
+        while self.ports.log.expire(now).await? > 0 {}
+        Ok(())
+    }
+}
