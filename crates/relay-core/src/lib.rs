@@ -4,6 +4,8 @@
 
 pub mod attempt;
 pub mod circuit;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod delivery;
 pub mod dispatch;
 pub mod drain;
