@@ -1,0 +1,97 @@
+//! The log.
+
+use crate::locked;
+use crate::simulated::Simulated;
+use async_trait::async_trait;
+use relay_core::names::TopicId;
+use relay_core::pack::Pack;
+use relay_core::ports::{EventLog, Message, PortError};
+use relay_core::replay_id::LogPosition;
+use relay_core::sequence::PackSequence;
+use relay_core::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+type Entry = (PackSequence, Arc<Pack>);
+
+#[derive(Default)]
+pub(crate) struct LogStore {
+    topics: BTreeMap<TopicId, BTreeMap<LogPosition, Entry>>,
+    /// What was ever appended, expired or not.
+    appended: BTreeSet<(TopicId, PackSequence)>,
+    unique: u64,
+}
+
+impl LogStore {
+    pub fn append(&mut self, pack: &Arc<Pack>, sequence: PackSequence, at: Time) -> LogPosition {
+        self.unique += 1;
+        let position = LogPosition { at, unique: self.unique };
+        let topic = self.topics.entry(pack.topic_id.clone()).or_default();
+        topic.insert(position, (sequence, Arc::clone(pack)));
+        self.appended.insert((pack.topic_id.clone(), sequence));
+        position
+    }
+
+    pub fn has(&self, topic: &TopicId, sequence: PackSequence) -> bool {
+        self.appended.contains(&(topic.clone(), sequence))
+    }
+
+    /// The newest entries; of one that was appended more than once, the newest.
+    fn newest(
+        &self,
+        topic: &TopicId,
+        before: Option<LogPosition>,
+        limit: usize,
+    ) -> Vec<(LogPosition, PackSequence, Arc<Pack>)> {
+        let Some(entries) = self.topics.get(topic) else { return Vec::new() };
+        let older = entries.iter().rev().filter(|(position, _)| before.is_none_or(|before| **position < before));
+        older.take(limit).map(|(position, (sequence, pack))| (*position, *sequence, Arc::clone(pack))).collect()
+    }
+
+    fn expire(&mut self, keep: impl Fn(&TopicId) -> Duration, now: Time) -> u64 {
+        let mut gone = 0;
+        for (topic, entries) in &mut self.topics {
+            let oldest = now - keep(topic);
+            let before = entries.len();
+            entries.retain(|position, _| position.at >= oldest);
+            gone += (before - entries.len()) as u64;
+        }
+        gone
+    }
+}
+
+#[async_trait]
+impl EventLog for Simulated {
+    async fn append(&self, messages: &[Message]) -> Result<Vec<LogPosition>, PortError> {
+        let append = || {
+            let mut log = locked(&self.stores.log);
+            let now = self.clock.now();
+            let at = |message: &Message| match message.position {
+                Some(position) => position,
+                None => log.append(&message.pack, message.sequence, now),
+            };
+            Ok(messages.iter().map(at).collect())
+        };
+        let sequences: Vec<u128> = messages.iter().map(|message| message.sequence.number).collect();
+        self.gate.call("log.append", &sequences, append).await
+    }
+
+    async fn newest(
+        &self,
+        topic: &TopicId,
+        before: Option<LogPosition>,
+        limit: usize,
+    ) -> Result<Vec<(LogPosition, PackSequence, Arc<Pack>)>, PortError> {
+        self.gate.call("log.newest", topic, || Ok(locked(&self.stores.log).newest(topic, before, limit))).await
+    }
+
+    async fn expire(&self, now: Time) -> Result<u64, PortError> {
+        let expire = || {
+            let tables = locked(&self.stores.tables);
+            let keep = |topic: &TopicId| tables.registry.retention(topic);
+            Ok(locked(&self.stores.log).expire(keep, now))
+        };
+        self.gate.call("log.expire", &now, expire).await
+    }
+}
