@@ -1,0 +1,29 @@
+//! `Idempotency-Key`: a repeated request gets the first answer again.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+/// The keys of requests that this process is working on.
+#[derive(Debug, Default)]
+pub(crate) struct Pending(Mutex<HashSet<String>>);
+
+/// The right to work on the request with a key, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    pending: &'a Pending,
+    key: String,
+}
+
+impl Pending {
+    /// Claims a key; none if somebody else has.
+    pub(crate) fn claim(&self, key: &str) -> Option<Claim<'_>> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.insert(key.to_owned()).then(|| Claim { pending: self, key: key.to_owned() })
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.pending.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

@@ -1,0 +1,35 @@
+//! What the domain refuses, as problems.
+
+use super::{Problem, ProblemKind};
+use relay_core::ports::PortError;
+use std::time::Duration;
+
+/// How long to wait before a store or queue is asked again.
+const PORT_RETRY: Duration = Duration::from_secs(1);
+
+impl From<PortError> for Problem {
+    fn from(error: PortError) -> Problem {
+        let problem = |kind, detail: &'static str| Problem::new(kind, detail);
+        match &error {
+            PortError::Throttled => {
+                problem(ProblemKind::TooManyRequests, "the store has too much to do").retry_after(PORT_RETRY)
+            }
+            PortError::Unavailable(_) => {
+                tracing::error!(%error, "the store or queue cannot be reached");
+                problem(ProblemKind::Unavailable, "the store or queue cannot be reached").retry_after(PORT_RETRY)
+            }
+            PortError::Full => {
+                tracing::error!(%error, "the storage is full");
+                problem(ProblemKind::StorageFull, "there is no room left to store anything").retry_after(PORT_RETRY)
+            }
+            PortError::Conflict => {
+                problem(ProblemKind::Conflict, "others change the resource at the same moment").retry_after(PORT_RETRY)
+            }
+            PortError::Invalid(detail) => Problem::new(ProblemKind::BadRequest, detail.clone()),
+            PortError::NotFound | PortError::Corrupt(_) => {
+                tracing::error!(%error, "what is stored cannot be read");
+                problem(ProblemKind::Internal, "what is stored cannot be read")
+            }
+        }
+    }
+}
