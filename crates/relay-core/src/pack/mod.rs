@@ -131,6 +131,12 @@ impl Pack {
         group_of(&self.topic_id, &self.key)
     }
 
+    /// Bytes that the pack keeps in memory, roughly.
+    pub fn size(&self) -> usize {
+        let event = |event: &Event| event.data.len() + event.id.len() + event.source.len() + 512;
+        self.events.iter().map(event).sum()
+    }
+
     /// What recognises the same pack published again.
     pub fn dedup(&self) -> DedupId {
         DedupId::of(self.events.iter().flat_map(|event| [event.source.as_bytes(), event.id.as_bytes()]))

@@ -1,0 +1,128 @@
+//! Runs the broker's background work in one process: what a cloud does by invoking functions, pollers do here.
+//!
+//! - [`dispatch`]: receives messages and hands them to dispatch, many batches at once, bounded in bytes;
+//! - [`drain`]: follows wake-ups, bounded in total and per subscription, so that one slow endpoint cannot take all;
+//! - sweep, once at the start and then every minute;
+//! - jobs that a request starts: resume, removal.
+
+mod dispatch;
+mod drain;
+
+use relay_core::attempt::Attempter;
+use relay_core::dispatch::Dispatcher;
+use relay_core::drain::Drainer;
+use relay_core::names::SubscriptionId;
+use relay_core::ports::{PortError, Ports};
+use relay_core::resume;
+use relay_core::sweep::Sweeper;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Bounds on what runs at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Batches in dispatch at once. A batch lasts as long as its slowest request is waited for.
+    pub batches: usize,
+    /// Bytes of packs in dispatch at once.
+    pub bytes: usize,
+    /// Lanes drained at once.
+    pub drains: usize,
+    /// Lanes of one subscription drained at once.
+    pub drains_per_subscription: usize,
+    /// Time from one sweep to the next.
+    pub sweep_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            batches: 2048,
+            bytes: 32 * 1024 * 1024,
+            drains: 512,
+            drains_per_subscription: 128,
+            sweep_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The running background work. Dropping it stops everything at once; [`Engine::stop`] finishes what is in progress.
+#[derive(Debug)]
+pub struct Engine {
+    stop: watch::Sender<bool>,
+    loops: JoinSet<()>,
+    jobs: Jobs,
+}
+
+/// Starts jobs; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    ports: Ports,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Engine {
+    /// Starts all loops on the present runtime.
+    pub fn start(ports: Ports, settings: Settings) -> Engine {
+        let (stop, stopped) = watch::channel(false);
+        let attempter = Attempter::new(ports.clone());
+        let dispatcher = Arc::new(Dispatcher::new(ports.clone(), attempter.clone()));
+        let drainer = Arc::new(Drainer::new(ports.clone(), attempter));
+        let mut loops = JoinSet::new();
+        loops.spawn(dispatch::run(ports.queue.clone(), dispatcher, settings, stopped.clone()));
+        loops.spawn(drain::run(ports.wake_ups.clone(), drainer, settings, stopped.clone()));
+        loops.spawn(sweep(Sweeper::new(ports.clone()), settings.sweep_every, stopped));
+        Engine { stop, loops, jobs: Jobs { ports, runtime: tokio::runtime::Handle::current() } }
+    }
+
+    /// What requests start jobs with.
+    pub fn jobs(&self) -> Jobs {
+        self.jobs.clone()
+    }
+
+    /// Receives nothing more, and waits until what is in progress is finished.
+    pub async fn stop(mut self) {
+        // Nobody listens only if all loops have ended.
+        let _ = self.stop.send(true);
+        while self.loops.join_next().await.is_some() {}
+    }
+}
+
+impl Jobs {
+    /// Makes a resumed subscription's held lanes due.
+    pub fn resume(&self, subscription: SubscriptionId) {
+        let ports = self.ports.clone();
+        self.spawn("resume", async move { resume::run(&ports, &subscription).await });
+    }
+
+    /// Removes a deleted subscription's lanes, backlogs and dead letters.
+    pub fn remove(&self, subscription: SubscriptionId) {
+        let ports = self.ports.clone();
+        self.spawn("remove", async move { resume::remove(&ports, &subscription).await });
+    }
+
+    fn spawn(&self, job: &'static str, work: impl Future<Output = Result<(), PortError>> + Send + 'static) {
+        self.runtime.spawn(async move {
+            if let Err(error) = work.await {
+                tracing::warn!(%error, job, "a job is not finished; sweep goes on with it");
+            }
+        });
+    }
+}
+
+async fn sweep(sweeper: Sweeper, every: Duration, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        sweeper.run().await;
+    }
+}
+
+/// How long a poller waits after its queue failed.
+const AFTER_FAULT: Duration = Duration::from_millis(500);
