@@ -3,7 +3,7 @@
 //! `ce-*` headers, the payload as the body.
 
 use super::draft::{Draft, Given};
-use super::fault::{Faults, ParseFault};
+use super::fault::{EventFault, FaultKind, Faults, ParseFault};
 use super::media_type::MediaType;
 use super::structured::text;
 use super::{EventData, Incoming};
@@ -42,7 +42,7 @@ pub fn event<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>, body: &
     let data = payload(draft.media_type(), body, &mut faults);
     match draft.finish(data, body.len(), &mut faults) {
         Some(incoming) => faults.or(incoming),
-        None => faults.or(()).and_then(|()| Err(ParseFault::one("", "not an event"))),
+        None => faults.or(()).and_then(|()| Err(ParseFault::whole("not an event", FaultKind::Event))),
     }
 }
 
@@ -85,7 +85,7 @@ fn payload(media_type: Option<MediaType<'_>>, body: &Bytes, faults: &mut Faults)
     if media_type.is_json() {
         return json(body).unwrap_or_else(|fault| {
             if let ParseFault::Invalid(list) = fault {
-                list.into_iter().for_each(|fault| faults.add(None, "data", fault.detail));
+                list.into_iter().for_each(|fault| faults.push(EventFault { pointer: "/data".to_owned(), ..fault }));
             }
             EventData::None
         });
@@ -102,7 +102,7 @@ pub(super) fn json(body: &Bytes) -> Result<EventData, ParseFault> {
     let read = cursor.raw(MAX_JSON_DEPTH).and_then(|raw| cursor.finish().map(|()| raw));
     match read {
         Ok(_) => Ok(EventData::Json(body.clone())),
-        Err(fault) => Err(ParseFault::one("", fault.to_string())),
+        Err(fault) => Err(ParseFault::whole(fault.to_string(), FaultKind::from(&fault))),
     }
 }
 

@@ -12,6 +12,27 @@ pub struct EventFault {
     pub pointer: String,
     /// What is wrong, for people.
     pub detail: Cow<'static, str>,
+    /// What sort of rule it breaks.
+    pub kind: FaultKind,
+}
+
+/// Sorts of faults; the later one says more about a request that has several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// A rule of CloudEvents, or of what the broker takes of it.
+    Event,
+    /// The value of a header that is not of the event.
+    Header,
+    /// The grammar of JSON, or UTF-8.
+    Grammar,
+    /// The bound on the nesting of JSON.
+    Nesting,
+}
+
+impl From<&JsonFault> for FaultKind {
+    fn from(fault: &JsonFault) -> Self {
+        if *fault == JsonFault::TooDeep { FaultKind::Nesting } else { FaultKind::Grammar }
+    }
 }
 
 /// Why what was sent is no event.
@@ -35,8 +56,18 @@ pub(crate) struct Faults {
 impl Faults {
     /// Notes a fault of the member `name` of the event at `index`, or of all if both are absent.
     pub(crate) fn add(&mut self, index: Option<usize>, name: &str, detail: impl Into<Cow<'static, str>>) {
+        self.push(EventFault::new(index, name, detail, FaultKind::Event));
+    }
+
+    /// Notes that the JSON of a member is broken.
+    pub(crate) fn add_json(&mut self, index: Option<usize>, name: &str, fault: JsonFault) {
+        self.push(EventFault::new(index, name, fault.to_string(), FaultKind::from(&fault)));
+    }
+
+    /// Notes a fault.
+    pub(crate) fn push(&mut self, fault: EventFault) {
         if self.list.len() < MAX_FAULTS {
-            self.list.push(EventFault { pointer: pointer(index, name), detail: detail.into() });
+            self.list.push(fault);
         }
     }
 
@@ -53,20 +84,32 @@ impl Faults {
     /// The faults so far, and this last one.
     pub(crate) fn and(mut self, index: Option<usize>, name: &str, fault: JsonFault) -> ParseFault {
         self.list.truncate(MAX_FAULTS - 1);
-        self.add(index, name, fault.to_string());
+        self.add_json(index, name, fault);
         ParseFault::Invalid(self.list)
     }
 }
 
+impl EventFault {
+    /// A fault of the member `name` of the event at `index`, or of all if both are absent.
+    pub(crate) fn new(
+        index: Option<usize>,
+        name: &str,
+        detail: impl Into<Cow<'static, str>>,
+        kind: FaultKind,
+    ) -> EventFault {
+        EventFault { pointer: pointer(index, name), detail: detail.into(), kind }
+    }
+}
+
 impl ParseFault {
-    /// A single fault.
-    pub(crate) fn one(name: &str, detail: impl Into<Cow<'static, str>>) -> ParseFault {
-        ParseFault::Invalid(vec![EventFault { pointer: pointer(None, name), detail: detail.into() }])
+    /// A single fault of the body as a whole.
+    pub(crate) fn whole(detail: impl Into<Cow<'static, str>>, kind: FaultKind) -> ParseFault {
+        ParseFault::Invalid(vec![EventFault::new(None, "", detail, kind)])
     }
 }
 
 /// The JSON pointer of a member, `name` empty for the event itself.
-pub(crate) fn pointer(index: Option<usize>, name: &str) -> String {
+fn pointer(index: Option<usize>, name: &str) -> String {
     let mut pointer = String::new();
     if let Some(index) = index {
         // Writing to a string cannot fail.

@@ -1,6 +1,6 @@
 //! Plain events: a JSON body and nothing else. The broker makes the attributes.
 
-use super::fault::ParseFault;
+use super::fault::{FaultKind, ParseFault};
 use super::{Event, Incoming, binary};
 use crate::names::TopicName;
 use crate::time::Time;
@@ -20,7 +20,7 @@ pub fn event(
     body: &Bytes,
 ) -> Result<Incoming, ParseFault> {
     if body.is_empty() {
-        return Err(ParseFault::one("", "the body is empty: a plain event is its data"));
+        return Err(ParseFault::whole("the body is empty: a plain event is its data", FaultKind::Event));
     }
     let event = Event {
         id,
@@ -84,11 +84,12 @@ mod tests {
             Err(ParseFault::Invalid(faults)) => faults,
             other => panic!("{other:?}"),
         };
-        let fault = |detail: &'static str| vec![EventFault { pointer: String::new(), detail: detail.into() }];
-        assert_eq!(details(b""), fault("the body is empty: a plain event is its data"));
-        assert_eq!(details(b"{\"a\":"), fault("the JSON text ends too early"));
-        assert_eq!(details(b"1 2"), fault("not the JSON that was expected, at byte 2"));
-        assert_eq!(details(b"\"\xff\""), fault("not UTF-8 after byte 1"));
+        let fault =
+            |detail: &'static str, kind| vec![EventFault { pointer: String::new(), detail: detail.into(), kind }];
+        assert_eq!(details(b""), fault("the body is empty: a plain event is its data", FaultKind::Event));
+        assert_eq!(details(b"{\"a\":"), fault("the JSON text ends too early", FaultKind::Grammar));
+        assert_eq!(details(b"1 2"), fault("not the JSON that was expected, at byte 2", FaultKind::Grammar));
+        assert_eq!(details(b"\"\xff\""), fault("not UTF-8 after byte 1", FaultKind::Grammar));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>).
 
 use super::draft::{Draft, Given};
-use super::fault::{Faults, ParseFault};
+use super::fault::{FaultKind, Faults, ParseFault};
 use super::{EventData, Incoming};
 use crate::json::read::{Cursor, JsonFault, Kind};
 use crate::limits::{MAX_EVENTS_PER_REQUEST, MAX_JSON_DEPTH};
@@ -33,7 +33,7 @@ pub fn event(body: &Bytes) -> Result<Incoming, ParseFault> {
     match read.and_then(|event| cursor.finish().map(|()| event).map_err(Broken::from)) {
         Ok(Some(incoming)) => faults.or(Incoming { bytes: body.len(), ..incoming }),
         // Something is missing, and noted.
-        Ok(None) => faults.or(()).and_then(|()| Err(ParseFault::one("", "not an event"))),
+        Ok(None) => faults.or(()).and_then(|()| Err(ParseFault::whole("not an event", FaultKind::Event))),
         Err(broken) => Err(faults.and(None, &broken.member, broken.fault)),
     }
 }
@@ -46,7 +46,7 @@ pub fn batch(body: &Bytes) -> Result<Vec<Incoming>, ParseFault> {
     let mut faults = Faults::default();
     let mut cursor = Cursor::new(text(body)?);
     if cursor.kind().is_ok_and(|kind| kind != Kind::Array) {
-        return Err(ParseFault::one("", "a batch is a JSON array of events"));
+        return Err(ParseFault::whole("a batch is a JSON array of events", FaultKind::Event));
     }
     if let Err(fault) = cursor.open(b'[') {
         return Err(faults.and(None, "", fault));
@@ -56,7 +56,9 @@ pub fn batch(body: &Bytes) -> Result<Vec<Incoming>, ParseFault> {
         match cursor.element(&mut first) {
             Ok(true) if index == MAX_EVENTS_PER_REQUEST => return Err(ParseFault::TooManyEvents),
             Ok(true) => {}
-            Ok(false) if index == 0 => return Err(ParseFault::one("", "a batch holds at least one event")),
+            Ok(false) if index == 0 => {
+                return Err(ParseFault::whole("a batch holds at least one event", FaultKind::Event));
+            }
             Ok(false) => break,
             Err(fault) => return Err(faults.and(None, "", fault)),
         }
@@ -77,7 +79,7 @@ pub fn batch(body: &Bytes) -> Result<Vec<Incoming>, ParseFault> {
 /// A body as text.
 pub(super) fn text(body: &Bytes) -> Result<&str, ParseFault> {
     std::str::from_utf8(body)
-        .map_err(|fault| ParseFault::one("", format!("not UTF-8 after byte {}", fault.valid_up_to())))
+        .map_err(|fault| ParseFault::whole(format!("not UTF-8 after byte {}", fault.valid_up_to()), FaultKind::Grammar))
 }
 
 /// Reads the event that comes next; absent if it is none, which is noted.
@@ -173,7 +175,7 @@ fn payload(
             match Cursor::new(raw).string() {
                 Ok(text) => EventData::Text(text.into_owned()),
                 Err(fault) => {
-                    faults.add(index, "data", fault.to_string());
+                    faults.add_json(index, "data", fault);
                     EventData::None
                 }
             }

@@ -25,7 +25,7 @@ fn with(members: &str) -> String {
 fn faults<T: std::fmt::Debug>(read: Result<T, ParseFault>) -> Vec<(String, String)> {
     match read {
         Err(ParseFault::Invalid(list)) => {
-            list.into_iter().map(|EventFault { pointer, detail }| (pointer, detail.into_owned())).collect()
+            list.into_iter().map(|EventFault { pointer, detail, .. }| (pointer, detail.into_owned())).collect()
         }
         other => panic!("{other:?}"),
     }

@@ -10,7 +10,7 @@ mod request;
 mod send;
 
 use crate::event::Incoming;
-use crate::event::fault::EventFault;
+use crate::event::fault::{EventFault, FaultKind};
 use crate::limits::{MAX_EVENTS_PER_REQUEST, MAX_REQUEST_BYTES};
 use crate::names::PartitionKey;
 use crate::pack::Pack;
@@ -66,9 +66,8 @@ pub enum IngestFault {
 }
 
 impl IngestFault {
-    fn invalid(index: Option<usize>, name: &str, detail: impl Into<Cow<'static, str>>) -> IngestFault {
-        let pointer = crate::event::fault::pointer(index, name);
-        IngestFault::Invalid(vec![EventFault { pointer, detail: detail.into() }])
+    fn header(index: Option<usize>, name: &str, detail: impl Into<Cow<'static, str>>) -> IngestFault {
+        IngestFault::Invalid(vec![EventFault::new(index, name, detail, FaultKind::Header)])
     }
 }
 

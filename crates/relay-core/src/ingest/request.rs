@@ -74,7 +74,7 @@ fn take_key(incoming: &mut Incoming, header: Option<&PartitionKey>, index: Optio
     let Some(header) = header else { return Ok(()) };
     match &incoming.partition_key {
         Some(own) if own != header => {
-            Err(IngestFault::invalid(index, "partitionkey", "differs from the header partitionKey"))
+            Err(IngestFault::header(index, "partitionkey", "differs from the header partitionKey"))
         }
         Some(_) => Ok(()),
         None => {
@@ -88,7 +88,7 @@ fn take_key(incoming: &mut Incoming, header: Option<&PartitionKey>, index: Optio
 fn single<'a>(request: &PublishRequest<'a>, name: &str) -> Result<Option<&'a [u8]>, IngestFault> {
     let mut values = request.headers.iter().filter(|(header, _)| *header == name).map(|(_, value)| *value);
     match (values.next(), values.next()) {
-        (_, Some(_)) => Err(IngestFault::invalid(None, "", format!("the header {name} is given twice"))),
+        (_, Some(_)) => Err(IngestFault::header(None, "", format!("the header {name} is given twice"))),
         (value, None) => Ok(value),
     }
 }
@@ -117,7 +117,7 @@ fn form<'a>(request: &PublishRequest<'a>) -> Result<(Form, &'a str), IngestFault
 /// The header `partitionKey`: UTF-8, and taken literally.
 fn partition_key(request: &PublishRequest<'_>) -> Result<Option<PartitionKey>, IngestFault> {
     let Some(value) = single(request, "partitionkey")? else { return Ok(None) };
-    let fault = |detail: String| IngestFault::invalid(None, "partitionkey", format!("header partitionKey: {detail}"));
+    let fault = |detail: String| IngestFault::header(None, "partitionkey", format!("header partitionKey: {detail}"));
     let text = std::str::from_utf8(value).map_err(|_| fault("not UTF-8".to_owned()))?;
     PartitionKey::new(text).map(Some).map_err(|error| fault(error.to_string()))
 }
@@ -129,7 +129,7 @@ fn attributes<'a>(request: &PublishRequest<'a>) -> Result<Vec<(&'static str, &'a
         let text = std::str::from_utf8(value).ok();
         let text = text.filter(|text| text.len() <= MAX_ATTRIBUTE_BYTES && !text.chars().any(char::is_control));
         let detail = "header Data-Owner-Id: UTF-8 without control characters, at most 8 KiB";
-        attributes.push(("dataownerid", text.ok_or_else(|| IngestFault::invalid(None, "dataownerid", detail))?));
+        attributes.push(("dataownerid", text.ok_or_else(|| IngestFault::header(None, "dataownerid", detail))?));
     }
     if let Some(text) = single(request, "x-request-id")?.and_then(request_id) {
         attributes.push(("requestid", text));
@@ -144,10 +144,10 @@ fn attributes<'a>(request: &PublishRequest<'a>) -> Result<Vec<(&'static str, &'a
     Ok(attributes)
 }
 
-/// A request id that can be echoed: 1 to 128 visible ASCII characters. Another is not the client's to insist on.
+/// A request id that can be echoed: 1 to 200 visible ASCII characters. Another is not the client's to insist on.
 fn request_id(value: &[u8]) -> Option<&str> {
     let visible = value.iter().all(u8::is_ascii_graphic);
-    if visible && (1..=128).contains(&value.len()) { std::str::from_utf8(value).ok() } else { None }
+    if visible && (1..=200).contains(&value.len()) { std::str::from_utf8(value).ok() } else { None }
 }
 
 /// A `traceparent` of W3C Trace Context: version, trace id, parent id, flags.

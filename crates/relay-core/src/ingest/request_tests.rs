@@ -1,6 +1,6 @@
 use super::*;
 use crate::event::EventData;
-use crate::event::fault::EventFault;
+use crate::event::fault::{EventFault, FaultKind};
 use crate::limits::MAX_EVENTS_PER_REQUEST;
 use crate::names::{TopicId, TopicName};
 use bytes::Bytes;
@@ -180,7 +180,14 @@ fn a_fault_anywhere_in_a_batch_refuses_all_of_it_and_names_the_place() {
     let bad = EVENT.replace("\"/s\"", "\"\"");
     match read_all(&[BATCH], &format!("[{EVENT},{bad}]")) {
         Err(IngestFault::Invalid(faults)) => {
-            assert_eq!(faults, [EventFault { pointer: "/1/source".to_owned(), detail: "must not be empty".into() }],)
+            assert_eq!(
+                faults,
+                [EventFault {
+                    pointer: "/1/source".to_owned(),
+                    detail: "must not be empty".into(),
+                    kind: FaultKind::Event
+                }],
+            )
         }
         other => panic!("{other:?}"),
     }
