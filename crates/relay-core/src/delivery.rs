@@ -106,7 +106,7 @@ impl EventRef {
     }
 
     /// The event as a JSON object, made once.
-    async fn structured(&self, ports: &Ports) -> Result<Bytes, PortError> {
+    pub(crate) async fn structured(&self, ports: &Ports) -> Result<Bytes, PortError> {
         if let Some(bytes) = self.made().structured.get() {
             return Ok(bytes.clone());
         }

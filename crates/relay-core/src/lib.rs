@@ -16,6 +16,7 @@ pub mod ingest;
 mod json;
 pub mod lane;
 pub mod limits;
+pub mod manage;
 pub mod names;
 pub mod pack;
 pub mod packing;
