@@ -29,6 +29,7 @@ pub(super) struct LaneEnd {
 
 /// How a lane is held: what its lane item and the head of its backlog say.
 pub(super) struct Hold {
+    pub since: Time,
     pub reason: HoldReason,
     pub next_attempt_at: Time,
     pub attempts: u32,
@@ -189,9 +190,11 @@ impl Dispatcher {
 
     /// A hold of events that were not attempted.
     pub(super) fn untried(&self, subscription: &Subscription, suspect: bool) -> Hold {
+        let now = self.ports.clock.now();
         Hold {
+            since: now,
             reason: hold_reason(subscription, suspect),
-            next_attempt_at: self.ports.clock.now(),
+            next_attempt_at: now,
             attempts: 0,
             first_failed_at: None,
             last_status: None,
@@ -204,6 +207,7 @@ impl Dispatcher {
     /// A hold after a first attempt that failed.
     pub(super) fn failed(&self, failure: &crate::attempt::Failed, next_attempt_at: Time, now: Time) -> Hold {
         Hold {
+            since: now,
             reason: HoldReason::Failing,
             next_attempt_at,
             attempts: 1,
@@ -237,7 +241,7 @@ pub(super) fn new_lane(subscription: &Subscription, message: &MessageRun, hold: 
     NewLane {
         lane: lane_ref(subscription, message),
         reason: hold.reason,
-        since: message.outgoing.pack.accepted_at.max(hold.first_failed_at.unwrap_or_default()),
+        since: hold.since,
         next_attempt_at: Some(hold.next_attempt_at),
         lease: hold.lease,
         attempts: hold.attempts,
