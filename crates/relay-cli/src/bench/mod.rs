@@ -1,0 +1,64 @@
+//! `relay bench`: load on a broker, and what became of it.
+
+mod args;
+mod backlog;
+mod isolation;
+mod progress;
+mod report;
+mod stage;
+mod throughput;
+
+pub use args::BenchArgs;
+pub use report::Report;
+
+use crate::failure::Failure;
+use crate::load::broker::{Broker, random};
+use args::Scenario;
+use std::io::Write;
+
+/// Runs the scenario that was asked for and prints its report.
+///
+/// # Errors
+/// [`Failure::Verdict`] if events were lost or came out of order.
+pub async fn run(args: BenchArgs) -> Result<(), Failure> {
+    let scenario = args.into_scenario();
+    let common = scenario.common();
+    let faults = scenario.faults();
+    if !faults.is_empty() {
+        return Err(Failure::Configuration(faults));
+    }
+    let broker = Broker::open(&common.broker).await?;
+    let run = random();
+    let outcome = tokio::select! {
+        outcome = run_scenario(&scenario, &broker, run) => outcome.map_err(Failure::Runtime),
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    };
+    let left = !common.keep && broker.outlives_run();
+    if left && let Err(error) = broker.api.delete_topic(&stage::topic_of(run)).await {
+        eprintln!("warning: the topic {} is left behind: {error:#}", stage::topic_of(run));
+    }
+    let closed = broker.close().await;
+    let report = outcome?;
+    print(&report, common.json)?;
+    closed?;
+    if report.holds() { Ok(()) } else { Err(Failure::Verdict) }
+}
+
+async fn run_scenario(scenario: &Scenario, broker: &Broker, run: u64) -> anyhow::Result<Report> {
+    match scenario {
+        Scenario::Throughput(args) => throughput::run(args, broker, run).await,
+        Scenario::Backlog(args) => backlog::run(args, broker, run).await,
+        Scenario::Isolation(args) => isolation::run(args, broker, run).await,
+    }
+}
+
+fn print(report: &Report, as_json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if as_json {
+        serde_json::to_writer_pretty(&mut out, report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{report}")?;
+    }
+    Ok(())
+}

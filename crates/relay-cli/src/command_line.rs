@@ -1,0 +1,52 @@
+//! The commands, and how each is run.
+
+use crate::bench::BenchArgs;
+use crate::demo::DemoArgs;
+use crate::failure::Failure;
+use clap::{Parser, Subcommand};
+use std::future::Future;
+use tokio::runtime::Runtime;
+
+/// Event Relay: an ordered, durable event broker that delivers to webhooks
+#[derive(Parser, Debug)]
+#[command(name = "relay", version, arg_required_else_help = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Demo(DemoArgs),
+    Bench(Box<BenchArgs>),
+}
+
+impl CommandLine {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// A [`Failure`], which knows its exit code.
+    pub fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Demo(args) => on_one_thread(crate::demo::run(args)),
+            Command::Bench(args) => on_one_thread(crate::bench::run(*args)),
+        }
+    }
+}
+
+/// Load and its checks take little, and must leave the machine to the broker.
+fn on_one_thread(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime: Runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        CommandLine::command().debug_assert();
+    }
+}

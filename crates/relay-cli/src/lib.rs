@@ -1,0 +1,8 @@
+//! The `relay` binary as a library: one module per command, so that tests can reach what the commands are made of.
+
+pub mod bench;
+pub mod command_line;
+pub mod demo;
+pub mod failure;
+pub mod load;
+pub mod span;
