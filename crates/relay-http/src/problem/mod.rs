@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub struct Problem {
     detail: Cow<'static, str>,
     faults: Vec<Fault>,
     retry_after: Option<Duration>,
+    events: Option<Box<RawValue>>,
 }
 
 /// One of several faults in a document.
@@ -48,7 +50,7 @@ pub enum FaultKind {
 impl Problem {
     /// A problem of a kind, with what is particular about it.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), faults: Vec::new(), retry_after: None }
+        Problem { kind, detail: detail.into(), faults: Vec::new(), retry_after: None, events: None }
     }
 
     /// The problem that a document with these faults is.
@@ -63,7 +65,7 @@ impl Problem {
             [one] => format!("{}: {}", one.pointer, one.detail),
             several => format!("{} faults; see `errors`", several.len()),
         };
-        Problem { kind, detail: detail.into(), faults, retry_after: None }
+        Problem { kind, detail: detail.into(), faults, retry_after: None, events: None }
     }
 
     /// With a list of faults.
@@ -76,6 +78,12 @@ impl Problem {
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Problem {
         Problem { retry_after: Some(wait), ..self }
+    }
+
+    /// With what became of each event of a publish request, as JSON.
+    #[must_use]
+    pub(crate) fn with_events(self, events: Box<RawValue>) -> Problem {
+        Problem { events: Some(events), ..self }
     }
 
     /// Its kind.
@@ -108,6 +116,7 @@ impl Problem {
             detail: &self.detail,
             instance,
             errors: &self.faults,
+            events: self.events.as_deref(),
         };
         serde_json::to_vec(&document).map(Bytes::from).unwrap_or_default()
     }
@@ -123,6 +132,8 @@ struct Document<'a> {
     instance: &'a str,
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     errors: &'a [Fault],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<&'a RawValue>,
 }
 
 fn as_text<S: serde::Serializer>(text: &std::fmt::Arguments<'_>, serializer: S) -> Result<S::Ok, S::Error> {
