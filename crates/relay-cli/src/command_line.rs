@@ -19,6 +19,8 @@ pub struct CommandLine {
 enum Command {
     Demo(DemoArgs),
     Bench(Box<BenchArgs>),
+    /// A webhook for trying things out: shows what it receives
+    Listen(crate::listen::Args),
 }
 
 impl CommandLine {
@@ -30,6 +32,7 @@ impl CommandLine {
         match self.command {
             Command::Demo(args) => on_one_thread(crate::demo::run(args)),
             Command::Bench(args) => on_one_thread(crate::bench::run(*args)),
+            Command::Listen(args) => on_one_thread(crate::listen::run(args)),
         }
     }
 }

@@ -4,5 +4,6 @@ pub mod bench;
 pub mod command_line;
 pub mod demo;
 pub mod failure;
+pub mod listen;
 pub mod load;
 pub mod span;
