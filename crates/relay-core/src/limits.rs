@@ -31,6 +31,9 @@ pub const MAX_JSON_DEPTH: usize = 128;
 /// Number of groups that events without a partition key are spread over.
 pub const UNORDERED_GROUPS: u16 = 256;
 
+/// Bytes of packs that one reading of a backlog brings into memory, roughly.
+pub const BACKLOG_READ_BYTES: usize = 256 * 1024;
+
 /// How long the same publish is recognised as a repeat: SQS FIFO's deduplication interval.
 pub const DEDUPLICATION_WINDOW: Duration = Duration::from_secs(300);
 /// How long a received message stays hidden: longer than a dispatch may take.

@@ -149,8 +149,10 @@ impl Dispatcher {
                 }
                 Step::Put(index) => {
                     let item = backlog_item(message, index, events, &lane.state.subscription, &hold);
-                    self.ports.lanes.put_backlog(&lane.state.id, item).await?;
+                    let new = new_lane(&lane.state.subscription, message, &hold);
+                    let switched = self.ports.lanes.append(vec![item], &new, false).await?;
                     lane.work.put();
+                    lane.work.switched(switched == Switched::Created);
                 }
                 Step::Switch => {
                     let new = new_lane(&lane.state.subscription, message, &hold);

@@ -92,13 +92,13 @@ impl Dispatcher {
                 }
             }
         }
+        held.sort_unstable_by_key(|(index, _)| *index);
         let earliest = held.iter().map(|(_, hold)| hold.next_attempt_at).min();
         let first = held.iter().position(|(_, hold)| Some(hold.next_attempt_at) == earliest);
-        for (index, hold) in &held {
-            self.ports.lanes.put_backlog(&lane.state.id, single(message, *index, &subscription, hold)).await?;
-        }
         if let Some((_, hold)) = first.and_then(|first| held.get(first)) {
-            self.ports.lanes.switch(&new_lane(&subscription, message, hold), true).await?;
+            let new = new_lane(&subscription, message, hold);
+            let items = held.iter().map(|(index, hold)| single(message, *index, &subscription, hold)).collect();
+            self.ports.lanes.append(items, &new, true).await?;
             wake(&self.ports, lane_ref(&subscription, message), hold.next_attempt_at).await;
         }
         if !in_flight.is_empty() {

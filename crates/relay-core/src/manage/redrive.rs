@@ -87,8 +87,9 @@ async fn put_back_lane(
 ) -> Result<u64, PortError> {
     letters.sort_unstable_by_key(|letter| letter.sequence);
     let now = ports.clock.now();
+    let mut items = Vec::with_capacity(letters.len());
     for letter in &letters {
-        let item = BacklogItem {
+        items.push(BacklogItem {
             key: letter.sequence,
             pack: letter.pack.clone(),
             position: letter.position,
@@ -100,8 +101,7 @@ async fn put_back_lane(
             first_failed_at: None,
             due_at: (!lane.key.is_ordered()).then_some(now),
             replay: false,
-        };
-        ports.lanes.put_backlog(&lane.id, item).await?;
+        });
     }
     let new = NewLane {
         lane: lane.clone(),
@@ -113,7 +113,7 @@ async fn put_back_lane(
         last_status: None,
         last_error: None,
     };
-    ports.lanes.switch(&new, true).await?;
+    ports.lanes.append(items, &new, true).await?;
     if let Err(error) = ports.wake_ups.send(vec![(WakeUp::Lane(lane), Duration::ZERO)]).await {
         tracing::debug!(%error, "a wake-up is not sent"); // the lane is due: sweep sends it
     }

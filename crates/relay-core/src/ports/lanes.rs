@@ -89,6 +89,19 @@ pub trait Lanes: Send + Sync {
     /// If it may not be durable.
     async fn switch(&self, new: &NewLane, sooner: bool) -> Result<Switched, PortError>;
 
+    /// An append: the puts, in the order of their keys, each awaited, and only then the switch. A crash in between
+    /// leaves at worst a late duplicate; the other way round an event could be lost. An adapter whose writes share a
+    /// transaction does all of it in one.
+    ///
+    /// # Errors
+    /// If some of it may not be durable.
+    async fn append(&self, items: Vec<BacklogItem>, new: &NewLane, sooner: bool) -> Result<Switched, PortError> {
+        for item in items {
+            self.put_backlog(&new.lane.id, item).await?;
+        }
+        self.switch(new, sooner).await
+    }
+
     /// Takes a lane's lease ([`crate::lane::table::take`]); none if it is not to be had.
     ///
     /// # Errors
@@ -113,7 +126,8 @@ pub trait Lanes: Send + Sync {
     /// If it cannot be read.
     async fn lane(&self, lane: &LaneId) -> Result<Option<LaneItem>, PortError>;
 
-    /// Reads version, the first `limit` items of the backlog, and the version again.
+    /// Reads version, the first items of the backlog, and the version again: at most `limit` items, and about
+    /// [`crate::limits::BACKLOG_READ_BYTES`] of them, but at least one if there is any.
     ///
     /// # Errors
     /// If it cannot be read.
