@@ -13,6 +13,9 @@ pub enum Keep {
     Nothing,
     /// Any of them, in parts: each sector of each write is there or not.
     RandomSubset,
+    /// All of them, still not durable: what is open is dead, but the machine goes on, as when a process is killed. The
+    /// next cut may take them yet.
+    Everything,
 }
 
 /// What the device does to the rest of a sector of which it was writing a part when the power failed.
@@ -41,7 +44,7 @@ enum Change {
 
 impl Contents {
     /// A file as it is found when the power is back.
-    pub(crate) fn found(bytes: Vec<u8>) -> Contents {
+    fn found(bytes: Vec<u8>) -> Contents {
         Contents { current: bytes.clone(), durable: bytes, pending: Vec::new() }
     }
 
@@ -94,12 +97,17 @@ impl Contents {
         }
     }
 
-    /// The bytes that are found after a power cut.
-    pub(crate) fn after_cut(&self, keep: Keep, neighbours: Neighbours, random: &mut StdRng) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        if keep == Keep::Nothing {
-            return bytes;
+    /// The file as it is found after a cut.
+    pub(crate) fn after_cut(&mut self, keep: Keep, neighbours: Neighbours, random: &mut StdRng) -> Contents {
+        match keep {
+            Keep::Nothing => Contents::found(self.durable.clone()),
+            Keep::RandomSubset => Contents::found(self.torn(neighbours, random)),
+            Keep::Everything => std::mem::take(self),
         }
+    }
+
+    fn torn(&self, neighbours: Neighbours, random: &mut StdRng) -> Vec<u8> {
+        let mut bytes = self.durable.clone();
         let luck = Luck::draw(self.pending.len(), random);
         for (index, change) in self.pending.iter().enumerate() {
             if luck.keeps(index, random) {
@@ -171,8 +179,8 @@ mod tests {
     use rand::SeedableRng;
     use std::collections::HashSet;
 
-    fn after(contents: &Contents, keep: Keep, seed: u64) -> Vec<u8> {
-        contents.after_cut(keep, Neighbours::Safe, &mut StdRng::seed_from_u64(seed))
+    fn after(contents: &mut Contents, keep: Keep, seed: u64) -> Vec<u8> {
+        contents.after_cut(keep, Neighbours::Safe, &mut StdRng::seed_from_u64(seed)).current
     }
 
     #[test]
@@ -186,10 +194,10 @@ mod tests {
         assert_eq!(contents.read(0, &mut seen), 7);
         assert_eq!(&seen, b"synlate\0\0\0");
         assert_eq!(contents.read(100, &mut seen), 0);
-        assert_eq!(after(&contents, Keep::Nothing, 1), b"synced");
+        assert_eq!(after(&mut contents, Keep::Nothing, 1), b"synced");
         contents.sync();
-        assert_eq!(after(&contents, Keep::Nothing, 1), b"synlate");
-        assert_eq!(after(&contents, Keep::RandomSubset, 1), b"synlate");
+        assert_eq!(after(&mut contents, Keep::Nothing, 1), b"synlate");
+        assert_eq!(after(&mut contents, Keep::RandomSubset, 1), b"synlate");
     }
 
     #[test]
@@ -198,7 +206,7 @@ mod tests {
         contents.write(256, &[1; 1024]);
         let mut found = HashSet::new();
         for seed in 0..200 {
-            let bytes = after(&contents, Keep::RandomSubset, seed);
+            let bytes = after(&mut contents, Keep::RandomSubset, seed);
             let pieces = [256..512, 512..1024, 1024..1280].map(|range| {
                 let piece = &bytes[range];
                 assert!(piece.iter().all(|byte| *byte == piece[0]), "a piece is there as a whole or not at all");
@@ -214,9 +222,10 @@ mod tests {
     fn a_device_without_powersafe_overwrite_may_lose_what_was_synced_beside_a_torn_write() {
         let mut contents = Contents::found(vec![7; 1536]);
         contents.write(600, &[1; 8]);
-        let lost = |neighbours| {
+        let mut lost = |neighbours| {
             (0..100).any(|seed| {
-                let bytes = contents.after_cut(Keep::RandomSubset, neighbours, &mut StdRng::seed_from_u64(seed));
+                let found = contents.after_cut(Keep::RandomSubset, neighbours, &mut StdRng::seed_from_u64(seed));
+                let bytes = found.current;
                 assert!(bytes[..512].iter().chain(&bytes[1024..]).all(|byte| *byte == 7));
                 bytes[512..600] != [7; 88]
             })
@@ -226,10 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_process_wrote_is_there_until_the_next_cut() {
+        let mut contents = Contents::default();
+        contents.write(0, b"written");
+        let mut found = contents.after_cut(Keep::Everything, Neighbours::Safe, &mut StdRng::seed_from_u64(1));
+        assert_eq!(found.current, b"written");
+        assert_eq!(after(&mut found, Keep::Nothing, 1), b"");
+    }
+
+    #[test]
     fn half_a_sync_is_its_older_half() {
         let mut contents = Contents::default();
         contents.write(0, &[1; 4 * SECTOR]);
         contents.sync_half();
-        assert_eq!(after(&contents, Keep::Nothing, 1), [1; 2 * SECTOR]);
+        assert_eq!(after(&mut contents, Keep::Nothing, 1), [1; 2 * SECTOR]);
     }
 }

@@ -1,10 +1,10 @@
 //! Which file a name means: now, and after a power cut.
 
 use super::FileId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of files. Ordered, so that a seed gives the same draws again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Folder {
     current: BTreeMap<String, FileId>,
     durable: BTreeMap<String, FileId>,
@@ -39,24 +39,26 @@ impl Folder {
         self.current.values().chain(self.durable.values()).any(|named| *named == file)
     }
 
-    /// The names that are found after a cut; `changed` says, for each name whose change was not synced, whether the
-    /// change is found.
-    pub(crate) fn after_cut(&self, mut changed: impl FnMut() -> bool) -> BTreeMap<String, FileId> {
-        let mut found = BTreeMap::new();
-        for name in self.current.keys().chain(self.durable.keys()) {
-            if found.contains_key(name) {
-                continue;
-            }
-            let (now, then) = (self.current.get(name), self.durable.get(name));
-            let file = if now != then && changed() { now } else { then };
-            found.insert(name.clone(), file.copied());
+    /// Forgets changes that were not synced: of each of them, `is_found` says whether it is found all the same.
+    pub(crate) fn cut(&mut self, mut is_found: impl FnMut() -> bool) {
+        let names: BTreeSet<String> = self.current.keys().chain(self.durable.keys()).cloned().collect();
+        for name in names {
+            let (now, then) = (self.find(&name), self.durable.get(&name).copied());
+            let file = if now != then && is_found() { now } else { then };
+            match file {
+                Some(file) => self.current.insert(name, file),
+                None => self.current.remove(&name),
+            };
         }
-        found.into_iter().filter_map(|(name, file)| Some((name, file?))).collect()
+        self.sync();
     }
 
-    /// The folder as it is found when the power is back.
-    pub(crate) fn found(names: BTreeMap<String, FileId>) -> Folder {
-        Folder { current: names.clone(), durable: names }
+    /// Puts other files in the place of all that have a name.
+    pub(crate) fn replace(&mut self, mut other: impl FnMut(FileId) -> FileId) {
+        let mut others = BTreeMap::new();
+        for file in self.current.values_mut().chain(self.durable.values_mut()) {
+            *file = *others.entry(*file).or_insert_with(|| other(*file));
+        }
     }
 }
 
@@ -67,8 +69,11 @@ mod tests {
     const OLD: FileId = FileId(1);
     const NEW: FileId = FileId(2);
 
-    fn found(folder: &Folder, changed: bool) -> Option<FileId> {
-        folder.after_cut(|| changed).get("a").copied()
+    fn found(folder: &Folder, is_found: bool) -> Option<FileId> {
+        let mut folder = folder.clone();
+        folder.cut(|| is_found);
+        assert_eq!(folder.current, folder.durable);
+        folder.find("a")
     }
 
     #[test]
@@ -96,5 +101,22 @@ mod tests {
         folder.sync();
         assert_eq!(found(&folder, false), Some(NEW));
         assert!(!folder.names(OLD));
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_names() {
+        let mut folder = Folder::default();
+        folder.put("a", OLD);
+        folder.put("b", OLD);
+        assert!(folder.sync_name("a", OLD));
+        let mut calls = 0;
+        folder.replace(|file| {
+            calls += 1;
+            assert_eq!(file, OLD);
+            NEW
+        });
+        assert_eq!((calls, folder.find("a"), folder.find("b")), (1, Some(NEW), Some(NEW)));
+        folder.cut(|| false);
+        assert_eq!((folder.find("a"), folder.find("b")), (Some(NEW), None));
     }
 }

@@ -110,15 +110,19 @@ impl Medium {
         self.on = false;
         self.session += 1;
         self.plan.forget();
-        let Medium { folder, random, .. } = self;
-        let mut names = folder.after_cut(|| keep == Keep::RandomSubset && random.random());
-        for file in names.values_mut() {
-            let contents = self.files.get(file).map(|file| &file.contents);
-            let bytes = contents.map(|contents| contents.after_cut(keep, self.neighbours, &mut self.random));
-            // The old one stays, without a name, for those that have it open.
-            *file = self.add(Contents::found(bytes.unwrap_or_default()));
+        let Medium { files, folder, last_id, neighbours, random, .. } = self;
+        match keep {
+            Keep::Nothing => folder.cut(|| false),
+            Keep::RandomSubset => folder.cut(|| random.random()),
+            Keep::Everything => {}
         }
-        self.folder = Folder::found(names);
+        // The old files stay, without a name, for those that have them open.
+        folder.replace(|old| {
+            let contents = files.get_mut(&old).map(|file| file.contents.after_cut(keep, *neighbours, random));
+            *last_id += 1;
+            files.insert(FileId(*last_id), File { contents: contents.unwrap_or_default(), ..File::default() });
+            FileId(*last_id)
+        });
         self.forget_unreachable();
     }
 

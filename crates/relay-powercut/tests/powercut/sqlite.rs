@@ -193,6 +193,25 @@ fn commits_without_a_sync_are_lost_by_a_cut() {
 }
 
 #[test]
+fn what_a_killed_process_had_committed_without_a_sync_lasts_until_the_power_is_cut() {
+    let disk = Disk::new(8);
+    let connection = connect(&disk, "FULL").unwrap();
+    insert(&connection, 1).unwrap();
+    connection.pragma_update(None, "synchronous", "OFF").unwrap();
+    insert(&connection, 2).unwrap();
+    connection.execute_batch("BEGIN; INSERT INTO t VALUES (3, NULL)").unwrap();
+    disk.power_cut(Keep::Everything);
+    disk.power_on();
+    assert!(connection.execute_batch("COMMIT").is_err());
+    let next = open(&disk).unwrap();
+    let found: i64 = next.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 2, "the locks of the dead are gone, and what they wrote is not");
+    disk.power_cut(Keep::Nothing);
+    disk.power_on();
+    assert_eq!(rows(&disk), [1].into());
+}
+
+#[test]
 fn a_cut_at_any_sync_loses_no_commit() {
     for (seed, moment) in (0..90).zip(MOMENTS.into_iter().cycle()) {
         let disk = if seed % 2 == 0 { Disk::new(seed) } else { Disk::with_powersafe_overwrite(seed) };
