@@ -48,8 +48,11 @@ impl fmt::Debug for AdminKey {
 pub(crate) struct Authenticator {
     admin: Option<(AdminKey, Arc<Principal>)>,
     /// Saves the copy of a key's grants; whether the key is still good is asked of the registry each time.
-    principals: Mutex<HashMap<[u8; 32], (Arc<ApiKey>, Arc<Principal>)>>,
+    principals: Mutex<HashMap<[u8; 32], Known>>,
 }
+
+/// A key's record as it was read, and the principal made of it.
+type Known = (Arc<ApiKey>, Arc<Principal>);
 
 impl Authenticator {
     pub(crate) fn new(admin: Option<AdminKey>) -> Authenticator {
@@ -79,10 +82,7 @@ impl Authenticator {
 /// 401 if nobody is known by what it says.
 pub(crate) async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Arc<Principal>, Problem> {
     let refuse = |detail: &'static str| Problem::new(ProblemKind::Unauthorized, detail);
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Err(refuse("send `Authorization: Bearer <API key>`"));
-    };
-    let token = bearer(value).ok_or_else(|| refuse("the Authorization header is not `Bearer <API key>`"))?;
+    let token = token(headers).ok_or_else(|| refuse("send `Authorization: Bearer <API key>`"))?;
     let digest = digest(token);
     let authenticator = state.authenticator();
     if let Some((key, admin)) = &authenticator.admin
@@ -103,6 +103,11 @@ pub(crate) async fn authenticate(state: &AppState, headers: &HeaderMap) -> Resul
     Ok(authenticator.principal(digest, &key))
 }
 
+/// The credentials that a request carries.
+pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers.get(AUTHORIZATION)?)
+}
+
 fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim_matches(' ');
@@ -113,7 +118,8 @@ fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-fn hexadecimal<'a>(bytes: &[u8; 32], text: &'a mut [u8; 64]) -> &'a str {
+/// A digest in hexadecimal.
+pub(crate) fn hexadecimal<'a>(bytes: &[u8; 32], text: &'a mut [u8; 64]) -> &'a str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = DIGITS[usize::from(byte >> 4)];

@@ -1,6 +1,7 @@
 //! What the domain refuses, as problems.
 
 use super::{Problem, ProblemKind};
+use relay_core::manage::Refused;
 use relay_core::ports::PortError;
 use std::time::Duration;
 
@@ -31,5 +32,26 @@ impl From<PortError> for Problem {
                 problem(ProblemKind::Internal, "what is stored cannot be read")
             }
         }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let kind = match &refused {
+            Refused::TopicNotFound(_) => ProblemKind::TopicNotFound,
+            Refused::SubscriptionNotFound(_) => ProblemKind::SubscriptionNotFound,
+            Refused::KeyNotFound(_) => ProblemKind::KeyNotFound,
+            Refused::LaneNotFound => ProblemKind::LaneNotFound,
+            Refused::DeadLetterNotFound => ProblemKind::DeadLetterNotFound,
+            Refused::EventNotFound => ProblemKind::EventNotFound,
+            Refused::ReservedName => ProblemKind::ReservedName,
+            Refused::NameInUse(_) => ProblemKind::TopicNameInUse,
+            Refused::HasSubscriptions => ProblemKind::TopicHasSubscriptions,
+            Refused::WrongStatus(_) => ProblemKind::WrongStatus,
+            Refused::TooManySecrets => ProblemKind::TooManySecrets,
+            Refused::HeadMoved(_) => ProblemKind::HeadMoved,
+            Refused::Port(error) => return error.clone().into(),
+        };
+        Problem::new(kind, refused.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a repeated request gets the first answer again.
+//! The requests that this process is working on.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -25,5 +25,19 @@ impl Pending {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.pending.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_claimed_by_one_at_a_time() {
+        let pending = Pending::default();
+        let claim = pending.claim("a").unwrap();
+        assert!(pending.claim("a").is_none() && pending.claim("b").is_some());
+        drop(claim);
+        assert!(pending.claim("a").is_some());
     }
 }
