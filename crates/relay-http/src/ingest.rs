@@ -4,6 +4,7 @@ use crate::auth::Caller;
 use crate::body;
 use crate::path::Segments;
 use crate::problem::{Fault, FaultKind, Problem, ProblemKind};
+use crate::query::Query;
 use crate::state::AppState;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -35,10 +36,12 @@ async fn publish(
     State(state): State<AppState>,
     caller: Caller,
     segments: Segments,
+    query: Query,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body = body::read(&state, &parts.headers, body).await?;
+    query.finish()?;
     let name = segments.topic()?;
     caller.require(Action::Publish, &name)?;
     let topic = topic(&state, &name).await?;

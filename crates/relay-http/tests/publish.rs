@@ -240,6 +240,7 @@ async fn only_who_may_publish_to_the_topic_does() {
     assert_eq!(ask("/v1/topics/none/events", Some(KEY)).await, problem(404, "topic-not-found"));
     assert_eq!(ask("/v1/topics/UPPER/events", Some(KEY)).await, problem(400, "invalid-name"));
     assert_eq!(ask("/v1/topics/relay.system/events", Some(KEY)).await, problem(403, "reserved-name"));
+    assert_eq!(ask("/v1/topics/orders/events?sync=true", Some(KEY)).await, problem(400, "invalid-query"));
 }
 
 /// A queue that takes no pack whose first event has one of these ids.

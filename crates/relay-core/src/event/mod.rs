@@ -17,7 +17,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// An event as its publisher sent it, with what the broker filled in. `partitionkey`, `sequence` and `replayid` are
-/// not here: the first belongs to its [`crate::pack::Pack`], the others to the place it was accepted at.
+/// not here: the first belongs to its [`crate::pack::Pack`], the others to the place it was accepted at. A publisher's
+/// own `sequence` (with `sequencetype`) and `replayid` are dropped: these names are the broker's to give.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// `id`: unique per source.

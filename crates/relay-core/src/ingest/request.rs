@@ -31,6 +31,7 @@ pub(super) fn read(
     }
     let (form, content_type) = form(request)?;
     let key = partition_key(request)?;
+    let idempotency_key = idempotency_key(request)?;
     if form != Form::Batch {
         check_size(topic, None, request.body.len())?;
     }
@@ -39,7 +40,7 @@ pub(super) fn read(
         Form::Structured => vec![structured::event(&request.body)?],
         Form::Batch => structured::batch(&request.body)?,
         Form::Plain => {
-            let id = match single(request, "idempotency-key")? {
+            let id = match idempotency_key {
                 Some(given) => plain::repeatable_id(&topic.name, request.publisher, given, &request.body),
                 None => ids.unique(),
             };
@@ -120,6 +121,16 @@ fn partition_key(request: &PublishRequest<'_>) -> Result<Option<PartitionKey>, I
     let fault = |detail: String| IngestFault::header(None, "partitionkey", format!("header partitionKey: {detail}"));
     let text = std::str::from_utf8(value).map_err(|_| fault("not UTF-8".to_owned()))?;
     PartitionKey::new(text).map(Some).map_err(|error| fault(error.to_string()))
+}
+
+/// The header `Idempotency-Key`. Where the publisher makes the ids it changes nothing.
+fn idempotency_key<'a>(request: &PublishRequest<'a>) -> Result<Option<&'a [u8]>, IngestFault> {
+    let Some(value) = single(request, "idempotency-key")? else { return Ok(None) };
+    let visible = value.iter().all(u8::is_ascii_graphic);
+    if visible && (1..=255).contains(&value.len()) {
+        return Ok(Some(value));
+    }
+    Err(IngestFault::header(None, "", "the header Idempotency-Key is 1 to 255 visible ASCII characters"))
 }
 
 /// Headers that become attributes of every event that has none of that name.

@@ -98,6 +98,10 @@ fn an_idempotency_key_makes_the_id_of_a_plain_event() {
     assert_eq!(id(b"k", "1"), id(b"k", "1"));
     assert_ne!(id(b"k", "1"), id(b"l", "1"));
     assert_ne!(id(b"k", "1"), id(b"k", "2"));
+    for bad in [b"".as_slice(), b"a b", b"\xff", "k".repeat(256).as_bytes()] {
+        assert_eq!(pointer(read_all(&[PLAIN, ("idempotency-key", bad)], "1")), "");
+        assert_eq!(pointer(read_all(&[STRUCTURED, ("idempotency-key", bad)], EVENT)), "");
+    }
 }
 
 #[test]

@@ -152,7 +152,10 @@ impl<'a> Cursor<'a> {
         let (mut objects, mut depth) = (0u128, 0);
         loop {
             match self.peek()? {
-                b'"' => self.skip_string()?,
+                b'"' => {
+                    self.at += 1;
+                    self.skip_text()?;
+                }
                 b'-' | b'0'..=b'9' => self.number()?,
                 b't' => self.literal("true")?,
                 b'f' => self.literal("false")?,
@@ -189,7 +192,10 @@ impl<'a> Cursor<'a> {
                     }
                     break;
                 }
-                self.expect(if object { b'}' } else { b']' })?;
+                if byte != if object { b'}' } else { b']' } {
+                    return Err(JsonFault::Syntax(self.at));
+                }
+                self.at += 1;
                 objects >>= 1;
                 depth -= 1;
             }
@@ -197,13 +203,13 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_name(&mut self) -> Result<(), JsonFault> {
-        self.white();
-        self.skip_string()?;
+        self.expect(b'"')?;
+        self.skip_text()?;
         self.expect(b':')
     }
 
-    fn skip_string(&mut self) -> Result<(), JsonFault> {
-        self.expect(b'"')?;
+    /// Passes a string whose opening quote is passed.
+    fn skip_text(&mut self) -> Result<(), JsonFault> {
         loop {
             self.at = plain_end(self.text.as_bytes(), self.at);
             match self.byte()? {
@@ -299,13 +305,13 @@ impl<'a> Cursor<'a> {
         } else {
             self.digits()?;
         }
-        if self.next_is(b".") {
+        if let Some(b'.') = self.next() {
             self.at += 1;
             self.digits()?;
         }
-        if self.next_is(b"eE") {
+        if let Some(b'e' | b'E') = self.next() {
             self.at += 1;
-            if self.next_is(b"+-") {
+            if let Some(b'+' | b'-') = self.next() {
                 self.at += 1;
             }
             self.digits()?;
@@ -317,7 +323,7 @@ impl<'a> Cursor<'a> {
         if !self.byte()?.is_ascii_digit() {
             return Err(JsonFault::Syntax(self.at));
         }
-        while self.next_is(b"0123456789") {
+        while let Some(b'0'..=b'9') = self.next() {
             self.at += 1;
         }
         Ok(())
@@ -331,6 +337,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Result<(), JsonFault> {
         if self.peek()? != byte {
             return Err(JsonFault::Syntax(self.at));
@@ -339,21 +346,25 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    #[inline]
     fn peek(&mut self) -> Result<u8, JsonFault> {
         self.white();
         self.byte()
     }
 
+    #[inline]
     fn byte(&self) -> Result<u8, JsonFault> {
-        self.text.as_bytes().get(self.at).copied().ok_or(JsonFault::End)
+        self.next().ok_or(JsonFault::End)
     }
 
-    fn next_is(&self, any: &[u8]) -> bool {
-        self.text.as_bytes().get(self.at).is_some_and(|byte| any.contains(byte))
+    #[inline]
+    fn next(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     fn white(&mut self) {
-        while self.next_is(b" \n\r\t") {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.next() {
             self.at += 1;
         }
     }
@@ -361,6 +372,7 @@ impl<'a> Cursor<'a> {
 
 /// Index of the first byte from `at` that cannot stand in a JSON string as it is: a quote, a backslash, a control
 /// character; the length if there is none. Eight bytes at a time.
+#[inline]
 pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = ONES << 7;
