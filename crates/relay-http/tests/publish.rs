@@ -299,3 +299,69 @@ async fn when_the_queue_takes_only_part_each_event_is_answered() {
     let single = broker.publish(&batch, format!("[{}]", event("2", "b"))).await;
     assert_eq!(single.problem(), (503, "storage-full"));
 }
+
+/// The next of a fixed series of numbers that look random (SplitMix64).
+fn draw(state: &mut u64, below: usize) -> usize {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut bits = *state;
+    bits = (bits ^ bits >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((bits ^ bits >> 31) % below as u64) as usize
+}
+
+#[tokio::test]
+async fn ten_thousand_mutations_of_valid_requests_are_accepted_or_refused_with_a_problem() {
+    let broker = broker().await;
+    let batch = format!("[{EVENT},{}]", EVENT.replace("\"1\"", "\"2\",\"partitionkey\":\"k\""));
+    let binary = [("ce-specversion", "1.0"), ("ce-id", "b"), ("ce-source", "/s"), ("ce-type", "t")];
+    let valid: [(Vec<(&str, &str)>, &str); 4] = [
+        (vec![("content-type", "application/json"), ("idempotency-key", "i")], "{\"a\":[1,2,{\"b\":null}]}"),
+        (vec![("content-type", "application/cloudevents+json")], EVENT),
+        (vec![("content-type", "application/cloudevents-batch+json")], &batch),
+        ([&binary[..], &[("content-type", "application/json")]].concat(), "{\"a\":1}"),
+    ];
+    let seed = &mut 1;
+    let mut seen = std::collections::BTreeMap::new();
+    for round in 0..10_000 {
+        let (headers, body) = &valid[draw(seed, valid.len())];
+        let (mut body, mut path) = (body.as_bytes().to_vec(), b"/v1/topics/orders/events".to_vec());
+        let mut headers: Vec<(&str, Vec<u8>)> =
+            headers.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect();
+        headers.push(("partitionkey", b"key".to_vec()));
+        headers.push(("authorization", format!("Bearer {KEY}").into_bytes()));
+        for _ in 0..=draw(seed, 3) {
+            let byte = draw(seed, 256) as u8;
+            let header = draw(seed, headers.len());
+            let target = match draw(seed, 8) {
+                0 => &mut path,
+                1..=2 => &mut headers[header].1,
+                _ => &mut body,
+            };
+            let at = draw(seed, target.len().max(1));
+            match draw(seed, 3) {
+                _ if target.is_empty() => target.push(byte),
+                0 => target[at] = byte,
+                1 => target.insert(at, byte),
+                _ => {
+                    target.remove(at);
+                }
+            }
+        }
+        let mut request = Request::builder().method("POST").uri(path.as_slice());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        // What HTTP itself refuses does not come so far.
+        let Ok(request) = request.body(Body::from(body)) else { continue };
+        let answer = broker.send(request).await;
+        *seen.entry(answer.status.as_u16()).or_insert(0) += 1;
+        match answer.status.as_u16() {
+            202 => assert!(!answer.body["events"].as_array().unwrap().is_empty()),
+            400..=499 => assert_eq!(answer.problem().0, answer.status.as_u16()),
+            other => panic!("round {round}: {other} {}", answer.body),
+        }
+    }
+    for status in [202, 400, 401, 404, 415] {
+        assert!(seen.get(&status).is_some_and(|count| *count > 20), "{seen:?}");
+    }
+}
