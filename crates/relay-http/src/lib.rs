@@ -9,6 +9,30 @@
 //! Everything that can go wrong is a [`Problem`] of one [`ProblemKind`]; the envelope writes it as
 //! `application/problem+json`. Handlers translate between wire forms and the domain and hold no rules of their own.
 //! What has to go on after an answer is handed to [`Background`].
+//!
+//! ```
+//! use relay_core::time::Time;
+//! use relay_http::{AdminKey, AppState, Background, Job, Options, router};
+//! use relay_sim::{ManualClock, Simulated};
+//! use std::sync::Arc;
+//!
+//! struct Later;
+//! impl Background for Later {
+//!     fn start(&self, job: Job) {
+//!         println!("to be run: {job:?}");
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ports = Simulated::calm(Arc::new(ManualClock::new(Time(0)))).ports();
+//! let https_only = |url: &str| if url.starts_with("https://") { Ok(()) } else { Err("use https".to_owned()) };
+//! let mut options = Options::new(Arc::new(https_only), Arc::new(Later));
+//! options.admin_key = Some(AdminKey::new("an-admin-key-of-some-length")?);
+//! let app: axum::Router = router(AppState::new(ports, options));
+//! # drop(app);
+//! # Ok(())
+//! # }
+//! ```
 
 mod answer;
 mod audit;

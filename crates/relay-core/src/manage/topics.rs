@@ -107,6 +107,9 @@ pub async fn write_topic<E: From<Refused>>(
 /// Deletes a topic, with its subscriptions if `force` says so; `check` may refuse the topic as it is. Answers the
 /// subscriptions that went with it, whose lanes are still to be removed.
 ///
+/// Subscriptions go first: a deletion that breaks off leaves a topic that can be deleted again, and no subscription
+/// without a topic.
+///
 /// # Errors
 /// What `check` refuses; if there is no such topic, it has subscriptions, or it cannot be written.
 pub async fn delete_topic<E: From<Refused>>(
@@ -118,19 +121,24 @@ pub async fn delete_topic<E: From<Refused>>(
     if name.is_reserved() {
         return Err(Refused::ReservedName.into());
     }
+    let mut buried = Vec::new();
     for _ in 0..WRITE_TRIES {
         let stored = topic(ports, name).await?;
         check(&stored)?;
-        let subscribed = ports.registry.subscriptions(Some(name), None, 1).await.map_err(Refused::from)?;
-        if !force && !subscribed.is_empty() {
+        if force {
+            buried.append(&mut bury_all(ports, name, &stored.id).await?);
+        } else if !ports.registry.subscriptions(Some(name), None, 1).await.map_err(Refused::from)?.is_empty() {
             return Err(Refused::HasSubscriptions.into());
         }
         let now = ports.clock.now();
         let next = Topic { version: stored.version + 1, updated_at: now, deleted_at: Some(now), ..(*stored).clone() };
         match ports.registry.put_topic(next, Expect::Version(stored.version)).await {
-            // A subscription that is being created looks at the topic once more after it was written, so that
-            // either this list has it or its creator sees the deletion.
-            Ok(()) => return Ok(bury_all(ports, name, &stored.id).await?),
+            Ok(()) => {
+                // One may have been created meanwhile. Its creator looks at the topic once more after it was written,
+                // so that either this list has it or its creator sees the deletion.
+                buried.append(&mut bury_all(ports, name, &stored.id).await?);
+                return Ok(buried);
+            }
             Err(PortError::Conflict) => {}
             Err(error) => return Err(Refused::from(error).into()),
         }
