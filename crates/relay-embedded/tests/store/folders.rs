@@ -1,0 +1,103 @@
+//! What a data folder allows, survives and refuses.
+
+use crate::world::{Folder, JumpingClock, drain, id, options, pack, ports, receive_and_acknowledge, send};
+use relay_embedded::{OpenError, Store};
+
+#[test]
+fn a_second_opener_is_refused_by_name() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let first = Store::open(folder.path(), options(&clock)).unwrap();
+    let refused = Store::open(folder.path(), options(&clock)).unwrap_err();
+    assert!(matches!(&refused, OpenError::InUse(path) if path == folder.path()), "{refused}");
+    assert!(refused.to_string().contains(folder.path().to_str().unwrap()));
+    drop(first);
+    Store::open(folder.path(), options(&clock)).unwrap();
+}
+
+fn stamp(folder: &Folder, pragma: &str) {
+    let connection = rusqlite::Connection::open(folder.path().join("relay.db")).unwrap();
+    connection.execute_batch(pragma).unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_left_alone() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    Store::open(folder.path(), options(&clock)).unwrap().close().await.unwrap();
+    stamp(&folder, "PRAGMA user_version = 2");
+    let refused = Store::open(folder.path(), options(&clock)).unwrap_err();
+    assert!(matches!(refused, OpenError::NewerFormat { found: 2, supported: 1, .. }), "{refused}");
+    stamp(&folder, "PRAGMA user_version = 1");
+    Store::open(folder.path(), options(&clock)).unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    std::fs::write(folder.path().join("relay.db"), b"certainly not a database, however long it may be").unwrap();
+    let refused = Store::open(folder.path(), options(&clock)).unwrap_err();
+    assert!(matches!(refused, OpenError::Foreign(_)), "{refused}");
+    let foreign = Folder::new();
+    stamp(&foreign, "CREATE TABLE t(x); PRAGMA user_version = 1");
+    let refused = Store::open(foreign.path(), options(&clock)).unwrap_err();
+    assert!(matches!(refused, OpenError::Foreign(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_an_orderly_end_does_not_come_again() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let before = ports(&store);
+    for at in 0..10_000 {
+        let packs = (0..10).map(|key| pack(&format!("k{key}"), &format!("{at}-{key}"), 10)).collect();
+        assert!(before.queue.send(packs).await.iter().all(Result::is_ok));
+        if at == 1_000 {
+            break;
+        }
+    }
+    assert_eq!(drain(&before).await.len(), 10_010);
+    send(&before, pack("k", "left", 10)).await.unwrap();
+    store.close().await.unwrap();
+    assert!(send(&before, pack("k", "late", 10)).await.is_err(), "a closed store takes nothing");
+    assert!(before.queue.receive(1).await.map_or(true, |messages| messages.is_empty() || id(&messages[0]) == "left"));
+    drop(store);
+
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let after = ports(&store);
+    let messages = after.queue.receive(10).await.unwrap();
+    assert_eq!(messages.iter().map(id).collect::<Vec<_>>(), ["left"]);
+    assert_eq!(messages[0].receives, 1, "an orderly end is no crash");
+}
+
+#[tokio::test]
+async fn a_queue_longer_than_memory_holds_comes_whole_and_in_order() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let before = ports(&store);
+    const ROUNDS: usize = 1_400;
+    const KEYS: usize = 50;
+    for at in 0..ROUNDS {
+        let packs = (0..KEYS).map(|key| pack(&format!("k{key}"), &format!("{key}:{at}"), 10)).collect();
+        assert!(before.queue.send(packs).await.iter().all(Result::is_ok));
+    }
+    assert_eq!(before.queue.lag().await.unwrap().messages, (ROUNDS * KEYS) as u64);
+    let mut next = vec![0; KEYS];
+    let mut check = |ids: &[String]| {
+        for id in ids {
+            let (key, at) = id.split_once(':').unwrap();
+            let key: usize = key.parse().unwrap();
+            assert_eq!(at.parse(), Ok(next[key]), "of key {key}");
+            next[key] += 1;
+        }
+        ids.len()
+    };
+    // Half of it as it was sent, where the front is in memory; the rest from a start, where nothing is.
+    let mut received = 0;
+    while received < ROUNDS * KEYS / 2 {
+        received += check(&receive_and_acknowledge(&before).await);
+    }
+    store.close().await.unwrap();
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    received += check(&drain(&ports(&store)).await);
+    assert_eq!(received, ROUNDS * KEYS);
+    assert_eq!(ports(&store).queue.lag().await.unwrap().messages, 0);
+}
