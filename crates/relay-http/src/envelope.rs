@@ -1,5 +1,6 @@
 //! What surrounds every request: its id, panics, and the writing of problems.
 
+use crate::leftover;
 use crate::problem::{Problem, ProblemKind};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -68,7 +69,7 @@ where
         request.extensions_mut().insert(RequestId(id.clone()));
         // Sharing a URI's text copies no bytes.
         let uri = request.uri().clone();
-        let inner = self.inner.call(request);
+        let inner = self.inner.call(leftover::discard_later(request));
         Box::pin(async move {
             let mut response = match AssertUnwindSafe(inner).catch_unwind().await {
                 Ok(Ok(response)) => response,

@@ -44,6 +44,7 @@ mod document;
 mod envelope;
 mod idempotency;
 mod ingest;
+mod leftover;
 mod path;
 mod problem;
 mod query;

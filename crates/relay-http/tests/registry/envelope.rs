@@ -150,3 +150,21 @@ async fn every_kind_of_problem_is_explained_where_its_type_points() {
     }
     assert_eq!(broker.ask("", "GET", "/problems", &[], Body::empty()).await.items().len(), ProblemKind::ALL.len());
 }
+
+#[tokio::test]
+async fn a_large_body_that_nobody_wants_is_read_and_thrown_away() {
+    let broker = Broker::new().await;
+    let (read, mut pieces) = tokio::sync::mpsc::unbounded_channel();
+    let body = stream::unfold(0, move |number| {
+        let read = read.clone();
+        async move {
+            read.send(number).unwrap();
+            (number < 20).then(|| (Ok::<_, Infallible>(Bytes::from(vec![b' '; 64 * 1024])), number + 1))
+        }
+    });
+    let length = [("content-length", "1310720"), ("content-type", "application/json")];
+    let answer = broker.ask("", "POST", "/v1/keys", &length, Body::from_stream(body)).await;
+    assert_eq!(answer.problem(), (401, "unauthorized"));
+    let all = async { while pieces.recv().await.unwrap() < 20 {} };
+    tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
+}

@@ -27,7 +27,10 @@ impl Attempts for Broken {
     }
 
     async fn list(&self, _: &SubscriptionId, _: Option<&str>, _: usize) -> Result<AttemptsPage, PortError> {
-        Err(self.0.lock().unwrap().take().expect("a panic that the test asks for"))
+        match self.0.lock().unwrap().take() {
+            Some(error) => Err(error),
+            None => panic!("the test asks for a panic"),
+        }
     }
 
     async fn expire(&self, _: Time) -> Result<u64, PortError> {
