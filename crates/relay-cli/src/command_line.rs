@@ -3,6 +3,7 @@
 use crate::bench::BenchArgs;
 use crate::demo::DemoArgs;
 use crate::failure::Failure;
+use crate::serve::ServeArgs;
 use clap::{Parser, Subcommand};
 use std::future::Future;
 use tokio::runtime::Runtime;
@@ -17,6 +18,7 @@ pub struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Serve(ServeArgs),
     Demo(DemoArgs),
     Bench(Box<BenchArgs>),
     /// A webhook for trying things out: shows what it receives
@@ -30,6 +32,7 @@ impl CommandLine {
     /// A [`Failure`], which knows its exit code.
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
+            Command::Serve(args) => crate::serve::run(args.with_environment()),
             Command::Demo(args) => on_one_thread(crate::demo::run(args)),
             Command::Bench(args) => on_one_thread(crate::bench::run(*args)),
             Command::Listen(args) => on_one_thread(crate::listen::run(args)),

@@ -6,4 +6,5 @@ pub mod demo;
 pub mod failure;
 pub mod listen;
 pub mod load;
+pub mod serve;
 pub mod span;

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::load::signature::Verifier;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -56,7 +56,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", args.address))?;
     eprintln!("listening on http://{}", socket.local_addr()?);
     let listener = Arc::new(Listener { verifiers, status, headers: args.headers });
-    let app = Router::new().fallback(receive).with_state(listener);
+    let app = Router::new().fallback(receive).layer(DefaultBodyLimit::disable()).with_state(listener);
     axum::serve(socket, app).with_graceful_shutdown(interrupted()).await?;
     Ok(())
 }

@@ -101,9 +101,16 @@ impl<'a> Stage<'a> {
             size: self.args.size as usize,
             run: self.run,
         };
+        let connections = match pace {
+            Pace::Closed { .. } => self.args.connections,
+            // No more than send one a second each: a connection that idles may be closed by the broker.
+            Pace::Open { schedule, .. } => {
+                self.args.connections.min(schedule.interval.as_secs_f64().recip().ceil().max(1.0) as u32)
+            }
+        };
         let load = Load {
             shape,
-            connections: self.args.connections as usize,
+            connections: connections as usize,
             keys_per_batch: self.args.keys_per_batch as usize,
             pace,
             window,

@@ -22,8 +22,8 @@ pub struct BrokerArgs {
     /// A running broker, such as http://127.0.0.1:8080; without it one is started for the run
     #[arg(long, env = "RELAY_URL", value_name = "URL")]
     pub url: Option<String>,
-    /// An API key of that broker, with all grants
-    #[arg(long, env = "RELAY_KEY", value_name = "KEY", hide_env_values = true)]
+    /// An API key of that broker, with all grants; without it RELAY_ADMIN_KEY is used
+    #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Data folder of the broker that is started (default: a temporary one); with --url: a folder on that broker's disk,
     /// whose fdatasync is then measured
@@ -55,15 +55,23 @@ impl Broker {
     /// # Errors
     /// [`Failure::Configuration`] with all that is wrong with the arguments; or if the broker does not come up.
     pub async fn open(args: &BrokerArgs) -> Result<Broker, Failure> {
-        match (&args.url, &args.key) {
-            (None, None) => Ok(Self::start(args.data.clone())?),
-            (Some(url), Some(key)) => {
-                let api = Api::new(parse_url(url)?, key.clone());
-                Connection::open(api.url()).await.with_context(|| format!("nobody answers at {}", api.url()))?;
-                Ok(Broker { api, own: None, data: args.data.clone() })
+        let Some(url) = &args.url else {
+            return match args.key {
+                None => Ok(Self::start(args.data.clone())?),
+                Some(_) => Err(Failure::configuration(["--key needs --url (or RELAY_URL): the broker it is for"])),
+            };
+        };
+        let key = args.key.clone().or_else(|| std::env::var("RELAY_ADMIN_KEY").ok()).filter(|key| !key.is_empty());
+        match (parse_url(url), key) {
+            (Ok(url), Some(key)) => {
+                Connection::open(&url).await.with_context(|| format!("nobody answers at {url}"))?;
+                Ok(Broker { api: Api::new(url, key), own: None, data: args.data.clone() })
             }
-            (Some(_), None) => Err(Failure::configuration(["--url needs --key (or RELAY_KEY): a key of that broker"])),
-            (None, Some(_)) => Err(Failure::configuration(["--key needs --url (or RELAY_URL): the broker it is for"])),
+            (url, key) => {
+                let no_key =
+                    key.is_none().then(|| "--url needs --key or RELAY_ADMIN_KEY: a key of that broker".to_owned());
+                Err(Failure::configuration(url.err().into_iter().chain(no_key)))
+            }
         }
     }
 
@@ -184,14 +192,14 @@ fn listen_to(stderr: ChildStderr) -> Receiver<Said> {
     told
 }
 
-fn parse_url(text: &str) -> Result<Url, Failure> {
+fn parse_url(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
         Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
         Ok(url) if url.scheme() == "https" => {
-            Err(Failure::configuration([format!("--url {text}: load over TLS is not built, use an http:// address")]))
+            Err(format!("--url {text}: load over TLS is not built, use an http:// address"))
         }
-        Ok(_) => Err(Failure::configuration([format!("--url {text}: is no http:// address")])),
-        Err(error) => Err(Failure::configuration([format!("--url {text}: {error}")])),
+        Ok(_) => Err(format!("--url {text}: is no http:// address")),
+        Err(error) => Err(format!("--url {text}: {error}")),
     }
 }
 

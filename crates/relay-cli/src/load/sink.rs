@@ -7,7 +7,7 @@ use super::stopwatch::Stopwatch;
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,11 +19,15 @@ use tokio::sync::oneshot;
 pub enum Behaviour {
     /// With this status.
     Answers(u16),
+    /// With 200, but with 503 each time that so many requests have come.
+    FailsEvery(u16),
     /// Not at all: the connection stays open until the broker gives up.
     Hangs,
 }
 
-const HANGS: u16 = 0;
+/// A behaviour as one number: a status; with this bit, an interval; or this alone.
+const EVERY: u32 = 1 << 16;
+const HANGS: u32 = 0;
 
 /// A request, as an [`Observer`] sees it.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ struct State {
 }
 
 struct Hook {
-    status: AtomicU16,
+    behaviour: AtomicU32,
     requests: AtomicU64,
 }
 
@@ -125,7 +129,7 @@ impl Sink {
     /// Changes how a webhook answers from now on.
     pub fn behave(&self, subscriber: usize, behaviour: Behaviour) {
         if let Some(hook) = self.state.hooks.get(subscriber) {
-            hook.status.store(behaviour.code(), Ordering::Relaxed);
+            hook.behaviour.store(behaviour.code(), Ordering::Relaxed);
         }
     }
 
@@ -147,9 +151,10 @@ impl Drop for Sink {
 }
 
 impl Behaviour {
-    fn code(self) -> u16 {
+    fn code(self) -> u32 {
         match self {
-            Behaviour::Answers(status) => status,
+            Behaviour::Answers(status) => status.into(),
+            Behaviour::FailsEvery(interval) => EVERY | u32::from(interval.max(1)),
             Behaviour::Hangs => HANGS,
         }
     }
@@ -157,7 +162,20 @@ impl Behaviour {
 
 impl Hook {
     fn new(behaviour: Behaviour) -> Hook {
-        Hook { status: AtomicU16::new(behaviour.code()), requests: AtomicU64::new(0) }
+        Hook { behaviour: AtomicU32::new(behaviour.code()), requests: AtomicU64::new(0) }
+    }
+
+    /// How the next request is answered: a status, or none if it is not.
+    fn next_status(&self) -> Option<u16> {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        let code = self.behaviour.load(Ordering::Relaxed);
+        let low = code & (EVERY - 1);
+        match code {
+            HANGS => None,
+            _ if code & EVERY == 0 => u16::try_from(low).ok(),
+            _ if (before + 1) % u64::from(low) == 0 => Some(503),
+            _ => Some(200),
+        }
     }
 }
 
@@ -187,14 +205,14 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
             },
             Taken::NoHttp => return,
         };
-        if answer == HANGS {
+        let Some(status) = answer else {
             // Until the other side gives up.
             while !matches!(stream.read_buf(&mut buffer).await, Ok(0) | Err(_)) {
                 buffer.clear();
             }
             return;
-        }
-        let sent = match answer {
+        };
+        let sent = match status {
             200 => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await,
             status => stream.write_all(format!("HTTP/1.1 {status} -\r\ncontent-length: 0\r\n\r\n").as_bytes()).await,
         };
@@ -205,7 +223,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
 }
 
 enum Taken {
-    Answer(u16),
+    Answer(Option<u16>),
     More,
     NoHttp,
 }
@@ -228,21 +246,20 @@ fn take_request(buffer: &mut BytesMut, state: &State) -> Taken {
     let subscriber = request.path.and_then(|path| path.strip_prefix('/')).and_then(|path| path.parse::<usize>().ok());
     let status = match subscriber.and_then(|index| Some((index, state.hooks.get(index)?))) {
         Some((subscriber, hook)) => state.receive(hook, &Delivery { subscriber, headers: request.headers, body }),
-        None => 404,
+        None => Some(404),
     };
     buffer.advance(end);
     Taken::Answer(status)
 }
 
 impl State {
-    fn receive(&self, hook: &Hook, delivery: &Delivery<'_>) -> u16 {
+    fn receive(&self, hook: &Hook, delivery: &Delivery<'_>) -> Option<u16> {
         let now = self.stopwatch.now();
-        hook.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(observer) = &self.observer {
             observer(delivery);
         }
-        let status = hook.status.load(Ordering::Relaxed);
-        if (200..300).contains(&status) {
+        let status = hook.next_status();
+        if status.is_some_and(|status| (200..300).contains(&status)) {
             let mut ledger = lock(&self.ledger);
             for marker in Marker::find_all(delivery.body) {
                 ledger.enter(delivery.subscriber, &marker, now);

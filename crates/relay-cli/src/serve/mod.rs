@@ -1,0 +1,95 @@
+//! `relay serve`: the broker in one process.
+//!
+//! ```text
+//!   Settings ─▶ Store (data folder) ─▶ Ports ─┬─▶ Engine: dispatch, drain, sweep ─▶ webhooks
+//!                                             └─▶ router ─▶ Server ◀── publishers, subscribers, operators
+//! ```
+//!
+//! It starts in that order and stops in the reverse one: nothing new is accepted, requests in progress are answered,
+//! deliveries in progress are finished, and the store is closed last.
+
+mod greeting;
+mod jobs;
+mod log;
+mod open_files;
+mod server;
+mod settings;
+mod signals;
+
+pub use settings::{ServeArgs, Settings};
+
+use crate::failure::Failure;
+use anyhow::Context;
+use jobs::EngineJobs;
+use relay_core::manage::{ensure_admin_key, ensure_system_topic};
+use relay_core::ports::Clock;
+use relay_embedded::{Store, StoreOptions, SystemClock};
+use relay_engine::Engine;
+use relay_http::{AppState, Options};
+use relay_webhook::{Config, HttpWebhookClient};
+use server::Server;
+use signals::Signals;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// How long requests and deliveries in progress may take after the process was told to stop.
+const FINISHED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Runs the broker until it is told to stop.
+///
+/// # Errors
+/// [`Failure::Configuration`] with every fault of flags and environment; or if it cannot start.
+pub fn run(args: ServeArgs) -> Result<(), Failure> {
+    let settings = Settings::from_args(args).map_err(Failure::Configuration)?;
+    log::start(&settings);
+    open_files::raise_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(settings));
+    // What is still blocked on a disk must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let store = tokio::task::block_in_place(|| Store::open(&settings.data, StoreOptions::default()))
+        .map_err(anyhow::Error::from)?;
+    let policy = settings.address_policy();
+    let clock = Arc::new(|| UNIX_EPOCH + Duration::from_millis(SystemClock.now().as_millis()));
+    let webhooks = HttpWebhookClient::new(Config::new(policy.clone(), clock)).context("webhooks cannot be called")?;
+    let ports = store.ports(Arc::new(webhooks));
+    ensure_system_topic(&ports).await.context("the data folder cannot be prepared")?;
+    let made_key = match settings.admin_key {
+        Some(_) => None,
+        None => ensure_admin_key(&ports).await.context("the first admin key cannot be made")?,
+    };
+
+    let server = Server::bind(settings.listen).await?;
+    let engine = Engine::start(ports.clone(), relay_engine::Settings::default());
+    let check = move |url: &str| policy.check_url(url).map_err(|fault| fault.to_string());
+    let mut options = Options::new(Arc::new(check), Arc::new(EngineJobs(engine.jobs())));
+    options.admin_key = settings.admin_key.clone();
+    let router = relay_http::router(AppState::new(ports, options));
+    greeting::greet(&settings, server.address(), made_key.as_deref());
+
+    let stopping = server.run(router, signals.next()).await;
+    let finish = async {
+        stopping.finish().await;
+        engine.stop().await;
+    };
+    tokio::select! {
+        finished = within(FINISHED_WITHIN, finish) => if !finished {
+            tracing::warn!("not all that was in progress is finished; what is not acknowledged is delivered again");
+        },
+        () = signals.next() => tracing::warn!("told to stop twice: what is in progress is left"),
+    }
+    store.close().await.context("what was not yet written could not be written")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// True if the work was done in time.
+async fn within(span: Duration, work: impl Future<Output = ()>) -> bool {
+    tokio::time::timeout(span, work).await.is_ok()
+}

@@ -1,0 +1,16 @@
+//! The real binary over real HTTP, started, stopped and killed as operators and fate do.
+//!
+//! Nothing here sleeps and hopes: every wait is for a condition, with a deadline that fails the test.
+
+mod bench_and_demo;
+mod broker;
+mod client;
+mod configuration;
+mod crash;
+mod dead_letters;
+mod deliveries;
+mod hook;
+mod lifecycle;
+mod pause;
+mod raw_tcp;
+mod wait;
