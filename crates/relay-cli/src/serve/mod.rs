@@ -15,6 +15,7 @@ mod open_files;
 mod server;
 mod settings;
 mod signals;
+mod waking;
 
 pub use settings::{ServeArgs, Settings};
 
@@ -64,6 +65,8 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         Some(_) => None,
         None => ensure_admin_key(&ports).await.context("the first admin key cannot be made")?,
     };
+
+    waking::wake_held_lanes(&ports).await.context("held lanes cannot be read")?;
 
     let server = Server::bind(settings.listen).await?;
     let engine = Engine::start(ports.clone(), relay_engine::Settings::default());

@@ -1,6 +1,7 @@
 //! `relay serve` as a child process.
 
 use crate::client::Client;
+use crate::wait::until;
 use relay_cli::load::folder::TemporaryFolder;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
@@ -9,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const ADMIN_KEY: &str = "black-box-admin-key-0123456789";
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -109,21 +110,15 @@ impl Broker {
     }
 
     /// Tells it to stop, and waits for its end.
-    pub fn stop(self) -> ExitStatus {
+    pub async fn stop(self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.ended()
+        self.ended().await
     }
 
-    /// Waits for its end.
-    pub fn ended(self) -> ExitStatus {
-        let deadline = Instant::now() + STOPPED_WITHIN;
-        loop {
-            if let Some(status) = self.process.lock().unwrap().try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the broker did not end:\n{}", self.log());
-            thread::sleep(Duration::from_millis(10));
-        }
+    /// Waits for its end. The test's webhooks go on meanwhile.
+    pub async fn ended(self) -> ExitStatus {
+        let ended = async || self.process.lock().unwrap().try_wait().unwrap();
+        until("the broker to end", STOPPED_WITHIN, ended).await
     }
 }
 

@@ -85,7 +85,7 @@ async fn fifty_kills_under_load_lose_nothing_and_keep_every_key_in_order() {
     }
     assert!(published.accepted() > u64::from(KILLS) * 20, "the load was none: {} accepted", published.accepted());
     drop(ledger);
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 fn missing(published: &SharedPublished, ledger: &Mutex<Ledger>) -> Vec<u64> {

@@ -47,7 +47,7 @@ async fn events_arrive_signed_and_in_order_per_key() {
         assert_eq!(delivery.header("relay-attempt"), "1");
         assert!(!delivery.header("relay-replay-id").is_empty());
     }
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_failing_event_holds_back_its_key_and_nothing_else_until_it_is_accepte
         client.list(&id(&made), "lanes?state=held").await.is_empty().then_some(())
     })
     .await;
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]

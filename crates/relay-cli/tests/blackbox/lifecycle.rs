@@ -23,7 +23,7 @@ async fn a_restart_keeps_topics_subscriptions_held_events_and_keys() {
         client.publish("orders", "k", json!({ "number": number })).await;
     }
     hook.wait_requests(1).await;
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 
     let broker = site.start();
     let client = broker.client();
@@ -34,7 +34,7 @@ async fn a_restart_keeps_topics_subscriptions_held_events_and_keys() {
     let deliveries = hook.wait_accepted(4).await;
     let numbers: Vec<_> = deliveries.iter().map(|delivery| delivery.data()["number"].clone()).collect();
     assert_eq!(numbers, [0, 1, 2, 3]);
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn both_signals_stop_it_with_exit_code_0_and_its_last_deliveries_are_finis
             client.publish("orders", "k", json!({ "number": number })).await;
         }
         broker.signal(signal);
-        assert_eq!(broker.ended().code(), Some(0));
+        assert_eq!(broker.ended().await.code(), Some(0));
 
         let broker = site.start();
         let deliveries = hook.wait_accepted(10).await;
@@ -92,7 +92,7 @@ async fn a_request_in_progress_is_answered_before_the_broker_stops() {
     stream.write_all(b"{}").await.unwrap();
     let read = tokio::time::timeout(SOON, stream.read(&mut buffer)).await.unwrap().unwrap();
     assert!(buffer[..read].starts_with(b"HTTP/1.1 202"), "{}", String::from_utf8_lossy(&buffer[..read]));
-    assert_eq!(broker.ended().code(), Some(0));
+    assert_eq!(broker.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_webhook_that_never_answers_does_not_keep_the_broker_from_stopping() {
     client.subscribe("orders", hook.url(), json!({ "endpoint": { "timeoutMs": 30_000 } })).await;
     client.publish("orders", "k", json!({ "number": 0 })).await;
     hook.wait_requests(1).await;
-    assert_eq!(broker.stop().code(), Some(0));
+    assert_eq!(broker.stop().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -114,10 +114,10 @@ async fn a_second_process_on_the_folder_is_refused_by_name() {
     let broker = site.start();
     let second = Broker::spawn(&site.data(), &[]);
     let said = until("the second one to end", SOON, async || second.has_ended().then(|| second.log())).await;
-    assert_eq!(second.ended().code(), Some(1), "{said}");
+    assert_eq!(second.ended().await.code(), Some(1), "{said}");
     assert!(said.contains(&site.data().display().to_string()) && said.contains("in use"), "{said}");
     broker.client().create_topic("orders").await;
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]
@@ -132,24 +132,24 @@ async fn the_first_start_makes_an_admin_key_shows_it_and_says_what_to_do_next() 
     }
     Client::new(broker.url(), &key).create_topic("orders").await;
     assert_eq!(Client::new(broker.url(), "wrong").call("GET", "/v1/topics/orders", None).await.status, 401);
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 
     let broker = Broker::start(&site.data(), &[]);
     assert!(!broker.log().contains(&key), "it is shown once");
     let topic = Client::new(broker.url(), &key).call("GET", "/v1/topics/orders", None).await;
     assert_eq!(topic.status, 200, "it stays valid: {}", topic.body);
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]
 async fn the_admin_key_of_the_environment_is_valid_while_it_is_set() {
     let site = Site::new();
-    assert!(site.start().stop().success());
+    assert!(site.start().stop().await.success());
     let broker = Broker::start(&site.data(), &[("RELAY_ADMIN_KEY", "another-admin-key-0123456789")]);
     assert_eq!(broker.client().call("GET", "/v1/topics", None).await.status, 401);
     let client = Client::new(broker.url(), "another-admin-key-0123456789");
     client.expect(200, "GET", "/v1/topics", None).await;
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]
@@ -162,11 +162,29 @@ async fn its_log_can_be_lines_of_json() {
     })
     .await;
     assert_eq!(line["level"], "INFO", "{line}");
-    assert!(broker.ended().success());
+    assert!(broker.ended().await.success());
 }
 
 #[test]
 fn what_it_prints_on_stdout_is_data_only() {
     let output = relay().arg("--version").stderr(Stdio::null()).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), format!("relay {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn a_retry_that_is_due_after_a_restart_comes_at_its_time() {
+    let site = Site::new();
+    let broker = site.start();
+    let (client, hook) = (broker.client(), Hook::start().await);
+    client.create_topic("orders").await;
+    client.subscribe("orders", hook.url(), json!({ "retry": { "schedule": [5] } })).await;
+    hook.answer_all(500);
+    client.publish("orders", "k", json!({ "number": 0 })).await;
+    hook.wait_requests(1).await;
+    assert!(broker.stop().await.success());
+    hook.answer_all(200);
+    let broker = site.start();
+    // Sweep looks once a minute: by itself it would be late.
+    hook.wait_accepted(1).await;
+    drop(broker);
 }

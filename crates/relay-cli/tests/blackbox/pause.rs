@@ -34,7 +34,7 @@ async fn what_comes_during_a_pause_is_held_and_delivered_in_order_after_it() {
     assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
     client.publish("orders", "k", json!({ "number": 6 })).await;
     assert_eq!(hook.wait_accepted(7).await[6].data()["number"], 6);
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn what_is_not_http_is_answered_with_a_4xx_or_closed_and_the_broker_lives_
         assert!(answer.is_empty() || (400..500).contains(&status_of(&answer)), "{shown:?}: {answer}");
     }
     broker.client().create_topic("orders").await;
-    assert!(broker.stop().success());
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]
