@@ -61,10 +61,10 @@ impl Drainer {
                 }
                 Step::ReadBacklog => {
                     let read = lanes.backlog(&id, PAGE).await?;
-                    let before = read.before.map(|item| {
-                        let version = item.version;
+                    let before = read.before.and_then(|item| {
+                        let version = item.tenure().version_for(held.owner)?;
                         held.item = item;
-                        version
+                        Some(version)
                     });
                     let views: Vec<_> = read.items.iter().map(BacklogItem::view).collect();
                     run.items = read.items.into_iter().map(|item| (item.key, with_outgoing(item))).collect();

@@ -179,8 +179,9 @@ impl<K: Copy + Ord, P: Copy + Eq> Drain<K, P> {
         };
     }
 
-    /// The backlog was read, between two readings of the version (none: the lane item is gone). A query is not a
-    /// snapshot: if the version moved meanwhile, only what a second look at the head confirms is believed.
+    /// The backlog was read, between two readings of the version (none: the lane item is gone, or not this holder's any
+    /// more: [`super::tenure::Tenure::version_for`]). A query is not a snapshot: if the version moved meanwhile, only
+    /// what a second look at the head confirms is believed.
     pub fn backlog(&mut self, before: Option<u64>, items: Vec<ItemView<K, P>>, after: Option<u64>) {
         let Some(version) = before else {
             self.at = At::Stop;

@@ -202,6 +202,7 @@ mod tests {
     use super::*;
     use crate::names::{PartitionKey, SubscriptionId, TopicId, TopicName};
     use crate::pack::LaneKey;
+    use crate::ports::BacklogRead;
     use std::time::Duration;
 
     const NOW: Time = Time(1_000_000);
@@ -278,6 +279,20 @@ mod tests {
         let parked = park(&mine, ME, 1, HoldReason::Paused).unwrap();
         assert_eq!((parked.due_at(), parked.lease), (None, None));
         assert!(park(&make_due(&mine, NOW), ME, 1, HoldReason::Paused).is_none());
+    }
+
+    #[test]
+    fn the_second_look_at_a_version_counts_only_under_the_same_lease() {
+        let mine = LaneItem { lease: Some(lease(ME, NOW.0)), ..held() };
+        let renewed = LaneItem { lease: Some(lease(ME, NOW.0 + 9)), ..mine.clone() };
+        // Released, held anew and taken by another: version 1 again.
+        let anew = LaneItem { lease: Some(lease(OTHER, NOW.0)), ..held() };
+        assert_eq!(BacklogRead::between(Some(mine.clone()), vec![], Some(&renewed)).after, Some(1));
+        assert_eq!(BacklogRead::between(Some(mine.clone()), vec![], Some(&anew)).after, None);
+        assert_eq!(BacklogRead::between(Some(mine.clone()), vec![], Some(&held())).after, None);
+        assert_eq!(BacklogRead::between(Some(mine.clone()), vec![], None).after, None);
+        assert_eq!(BacklogRead::between(None, vec![], Some(&held())).after, None);
+        assert_eq!((mine.tenure().version_for(ME), mine.tenure().version_for(OTHER)), (Some(1), None));
     }
 
     #[test]

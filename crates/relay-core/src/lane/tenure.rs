@@ -43,6 +43,12 @@ impl Tenure {
         free.then_some(Tenure { lease: Some(lease), ..self })
     }
 
+    /// The version, as the holder of the lease reads it; none for anybody else. A reader that goes by "the version is
+    /// still the same" must be the holder all the while: a new lane item starts at version 1 again.
+    pub fn version_for(self, owner: OwnerId) -> Option<u64> {
+        self.is_owned_by(owner).then_some(self.version)
+    }
+
     /// True if `owner` holds the lease, run out or not.
     pub fn is_owned_by(self, owner: OwnerId) -> bool {
         self.lease.is_some_and(|lease| lease.owner == owner)

@@ -26,8 +26,17 @@ pub struct BacklogRead {
     pub before: Option<LaneItem>,
     /// The first items of the backlog, in order.
     pub items: Vec<BacklogItem>,
-    /// The lane item's version after.
+    /// The lane item's version after, if it is still held under the lease of `before`.
     pub after: Option<u64>,
+}
+
+impl BacklogRead {
+    /// A backlog that was not read in one transaction, but item by item between two readings of the lane item.
+    pub fn between(before: Option<LaneItem>, items: Vec<BacklogItem>, after: Option<&LaneItem>) -> BacklogRead {
+        let holder = |item: &LaneItem| item.lease.map(|lease| lease.owner);
+        let same = after.filter(|after| before.as_ref().is_some_and(|before| holder(before) == holder(after)));
+        BacklogRead { after: same.map(|item| item.version), before, items }
+    }
 }
 
 /// What a failed attempt leaves on a backlog item.

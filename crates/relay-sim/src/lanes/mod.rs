@@ -49,8 +49,7 @@ impl Simulated {
             items.push(next);
         }
         self.gate.point().await;
-        let after = locked(&self.stores.tables).lanes.lane(lane).map(|item| item.version);
-        BacklogRead { before, items, after }
+        BacklogRead::between(before, items, locked(&self.stores.tables).lanes.lane(lane))
     }
 }
 
