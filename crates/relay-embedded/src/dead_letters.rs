@@ -5,6 +5,7 @@ use crate::record;
 use crate::rows::decode_pack;
 use crate::writer::Writer;
 use async_trait::async_trait;
+use relay_core::lane::PutId;
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::ports::{DeadLetter, DeadLetters, DeadLettersPage, PortError};
 use relay_core::replay_id::LogPosition;
@@ -32,7 +33,10 @@ struct Stored {
     attempts: u32,
     last_status: Option<u16>,
     last_error: Option<String>,
+    put_id: PutId,
 }
+
+const DELETE: &str = "DELETE FROM dead_letters WHERE subscription = ?1 AND id = ?2";
 
 const READ: &str = "SELECT d.id, d.record, d.position, l.at, l.pack
                     FROM dead_letters d JOIN log l ON l.position = d.position WHERE d.subscription = ?1";
@@ -58,6 +62,7 @@ fn dead_letter(subscription: &SubscriptionId, columns: Columns) -> Result<DeadLe
         attempts: stored.attempts,
         last_status: stored.last_status,
         last_error: stored.last_error,
+        put_id: stored.put_id,
     })
 }
 
@@ -72,6 +77,7 @@ impl DeadLetters for DeadLettersPort {
             attempts: dead_letter.attempts,
             last_status: dead_letter.last_status,
             last_error: dead_letter.last_error,
+            put_id: dead_letter.put_id,
         };
         let record = record::encode(&stored)?;
         let (subscription, id, position) = (dead_letter.subscription, dead_letter.id, dead_letter.position.unique);
@@ -119,7 +125,19 @@ impl DeadLetters for DeadLettersPort {
 
     async fn delete(&self, subscription: &SubscriptionId, id: &str) -> Result<bool, PortError> {
         let (subscription, id) = (subscription.clone(), id.to_owned());
-        let sql = "DELETE FROM dead_letters WHERE subscription = ?1 AND id = ?2";
-        self.writer.write(move |tx| Ok(tx.execute(sql, [subscription.as_str(), &id])? > 0)).await
+        self.writer.write(move |tx| Ok(tx.execute(DELETE, [subscription.as_str(), &id])? > 0)).await
+    }
+
+    async fn delete_put(&self, dead_letter: &DeadLetter) -> Result<bool, PortError> {
+        let (subscription, id) = (dead_letter.subscription.clone(), dead_letter.id.clone());
+        let put_id = dead_letter.put_id;
+        let delete = move |tx: &crate::writer::Tx<'_>| {
+            let key = [subscription.as_str(), &id];
+            let sql = "SELECT record FROM dead_letters WHERE subscription = ?1 AND id = ?2";
+            let Some(text) = tx.row(sql, key, |row| row.get::<_, String>(0))? else { return Ok(false) };
+            let stored: Stored = record::decode(&text)?;
+            Ok(stored.put_id == put_id && tx.execute(DELETE, key)? > 0)
+        };
+        self.writer.write(delete).await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::samples::{held_now, lane_of, logged, pack, rest_of, subscription_id, topic_id};
 use super::{Harness, run};
-use crate::lane::table::Progress;
+use crate::lane::table::{Progress, Switched};
 use crate::lane::{BacklogItem, LaneRef, PutId};
 use crate::pack::{LaneKey, Pack};
 use crate::ports::{HeadFailure, Message, Ports};
@@ -20,6 +20,7 @@ pub(super) async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         a_failed_head_keeps_its_count_until_it_advances,
         single_events_sort_before_the_rest_of_their_pack,
         due_items_come_in_the_order_they_are_due,
+        an_append_is_its_puts_and_then_the_switch,
         backlogs_survive_a_crash,
         a_lane_shows_its_depth_and_head,
         an_unordered_lane_shows_what_is_due_first,
@@ -209,6 +210,23 @@ async fn due_items_come_in_the_order_they_are_due<H: Harness>(harness: &H) {
         HeadFailure { key: first.key, put_id: first.put_id, attempts: 2, first_failed_at: now, due_at: Some(at(35)) };
     ports.lanes.fail_head(&lane, failure).await.unwrap();
     assert_eq!(due(60, 10).await, ("bcad".to_owned(), None));
+}
+
+async fn an_append_is_its_puts_and_then_the_switch<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let first = publish(&ports, "k", &["a", "b"]).await;
+    let second = publish(&ports, "k", &["c"]).await;
+    let lane = lane_of("sub", &first.pack);
+    let new = held_now(&lane, ports.clock.now());
+    let append = async |items: Vec<BacklogItem>| ports.lanes.append(items, &new, false).await.unwrap();
+    assert_eq!(append(vec![rest_of(&first, 1, 1), rest_of(&second, 0, 2)]).await, Switched::Created);
+    assert_eq!(append(vec![rest_of(&first, 0, 3), rest_of(&second, 0, 4)]).await, Switched::Bumped);
+    assert_eq!(append(vec![]).await, Switched::Bumped);
+    let read = ports.lanes.backlog(&lane.id, 10).await.unwrap();
+    let found: Vec<_> = read.items.iter().map(|item| (item.next, item.put_id.0)).collect();
+    assert_eq!(found, [(0, 3), (0, 2)], "the condition of a put holds for each");
+    assert_eq!(read.after, Some(3));
+    assert_eq!(ports.lanes.read_state(&[], &[lane.id]).await.unwrap().held, [true]);
 }
 
 async fn backlogs_survive_a_crash<H: Harness>(harness: &H) {

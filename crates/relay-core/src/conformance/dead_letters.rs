@@ -2,6 +2,7 @@
 
 use super::samples::{lane_of, logged, pack, subscription_id, topic};
 use super::{Harness, run};
+use crate::lane::PutId;
 use crate::ports::{DeadLetter, Expect, Message, Ports};
 use crate::retry::DeadLetterReason;
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         putting_it_again_is_harmless,
         dead_letters_are_listed_by_subscription_and_lane_in_order,
         a_deleted_dead_letter_is_gone,
+        an_event_that_was_given_up_again_stays_a_dead_letter,
         the_event_of_a_dead_letter_outlives_its_retention,
     );
 }
@@ -31,6 +33,7 @@ fn dead_letter(message: &Message, subscription: &str, index: u16) -> DeadLetter 
         attempts: 3,
         last_status: Some(400),
         last_error: None,
+        put_id: PutId(7),
     }
 }
 
@@ -99,6 +102,20 @@ async fn dead_letters_are_listed_by_subscription_and_lane_in_order<H: Harness>(h
         assert_eq!(ids_of(&ports, "sub", page).await, expected);
     }
     assert_eq!(ids_of(&ports, "other", 10).await.len(), 1);
+}
+
+async fn an_event_that_was_given_up_again_stays_a_dead_letter<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let first = dead_letter(&logged(&ports, pack("orders", "k", &["a"])).await, "sub", 0);
+    let again = DeadLetter { put_id: PutId(8), ..first.clone() };
+    ports.dead_letters.put(first.clone()).await.unwrap();
+    ports.dead_letters.put(again.clone()).await.unwrap();
+    assert!(!ports.dead_letters.delete_put(&first).await.unwrap());
+    assert_same(&ports.dead_letters.get(&again.subscription, &again.id).await.unwrap().expect("it stays"), &again);
+    assert!(ports.dead_letters.delete_put(&again).await.unwrap());
+    assert!(!ports.dead_letters.delete_put(&again).await.unwrap());
+    harness.crash().await;
+    assert!(ids_of(&harness.ports(), "sub", 10).await.is_empty());
 }
 
 async fn a_deleted_dead_letter_is_gone<H: Harness>(harness: &H) {

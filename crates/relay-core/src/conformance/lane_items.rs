@@ -250,8 +250,9 @@ async fn a_parked_lane_is_never_due<H: Harness>(harness: &H) {
     harness.advance(MINUTE * 60 * 24 * 30).await;
     assert!(ports.lanes.due(ports.clock.now(), 10).await.unwrap().is_empty());
     assert_eq!(take(&ports, &lane, 3).await, None);
-    let due = ports.lanes.make_due(&lane.id, ports.clock.now()).await.unwrap().expect("held");
-    assert_eq!((due.version, due.next_attempt_at), (version + 1, Some(ports.clock.now())));
+    let now = ports.clock.now();
+    let due = ports.lanes.make_due(&lane.id, now).await.unwrap().expect("held");
+    assert_eq!((due.version, due.next_attempt_at), (version + 1, Some(now)));
     assert_eq!(ports.lanes.due(ports.clock.now(), 10).await.unwrap(), [due]);
     assert!(take(&ports, &lane, 3).await.is_some());
     assert_eq!(ports.lanes.make_due(&self::lane("live").id, ports.clock.now()).await.unwrap(), None);

@@ -230,7 +230,9 @@ impl Intake {
 
     /// What was noted is committed.
     pub(crate) fn noted(&mut self) {
-        (self.unwritten, self.noted_through) = (None, self.last);
+        if self.unwritten.take().is_some() {
+            self.noted_through = self.last;
+        }
     }
 
     /// The newest entry of a topic.

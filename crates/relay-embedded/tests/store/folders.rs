@@ -80,7 +80,7 @@ async fn a_queue_longer_than_memory_holds_comes_whole_and_in_order() {
         assert!(before.queue.send(packs).await.iter().all(Result::is_ok));
     }
     assert_eq!(before.queue.lag().await.unwrap().messages, (ROUNDS * KEYS) as u64);
-    let mut next = vec![0; KEYS];
+    let mut next = [0; KEYS];
     let mut check = |ids: &[String]| {
         for id in ids {
             let (key, at) = id.split_once(':').unwrap();
