@@ -8,16 +8,19 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Most messages in one batch: as SQS hands them to a function.
-const BATCH: usize = 10;
+const BATCH: u32 = 10;
 
 /// Receives batches until it is told to stop, then waits for those in progress.
+///
+/// A message counts against the bound until it is acknowledged; a request that was detached from it does not: an
+/// endpoint that hangs must not use up what the others' messages need.
 pub(crate) async fn run(
     queue: Arc<dyn EventQueue>,
     dispatcher: Arc<Dispatcher>,
     settings: Settings,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let batches = Arc::new(Semaphore::new(settings.batches));
+    let messages = Arc::new(Semaphore::new(settings.messages));
     let bytes = Arc::new(Semaphore::new(settings.bytes));
     let mut running = JoinSet::new();
     loop {
@@ -26,26 +29,29 @@ pub(crate) async fn run(
             biased;
             _ = stopped.wait_for(|stop| *stop) => break,
             received = async {
-                let permit = batches.clone().acquire_owned().await;
-                (permit, queue.receive(BATCH).await)
+                let permits = messages.clone().acquire_many_owned(BATCH).await;
+                (permits, queue.receive(BATCH as usize).await)
             } => received,
         };
-        let (permit, batch) = match received {
-            (permit, Ok(batch)) => (permit, batch),
+        let (mut permits, batch) = match received {
+            (Ok(permits), Ok(batch)) => (permits, batch),
             (_, Err(error)) => {
                 tracing::error!(%error, "the event queue cannot be read");
                 tokio::time::sleep(AFTER_FAULT).await;
                 continue;
             }
+            (Err(_), Ok(_)) => break,
         };
         if batch.is_empty() {
             continue;
         }
+        drop(permits.split((BATCH as usize).saturating_sub(batch.len())));
         let room = bytes.clone().acquire_many_owned(weight(&batch, settings.bytes)).await;
         let dispatcher = dispatcher.clone();
         running.spawn(async move {
-            dispatcher.handle(batch).await;
-            drop((permit, room));
+            let detached = dispatcher.deliver(batch).await;
+            drop((permits, room));
+            detached.await;
         });
     }
     while running.join_next().await.is_some() {}

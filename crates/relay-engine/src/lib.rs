@@ -24,8 +24,9 @@ use tokio::task::JoinSet;
 /// Bounds on what runs at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Batches in dispatch at once. A batch lasts as long as its slowest request is waited for.
-    pub batches: usize,
+    /// Messages in dispatch at once, at least ten. More than endpoints take at once would only wait for them, and use
+    /// up the patience that is meant for the endpoints.
+    pub messages: usize,
     /// Bytes of packs in dispatch at once.
     pub bytes: usize,
     /// Lanes drained at once.
@@ -39,7 +40,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            batches: 2048,
+            messages: 512,
             bytes: 32 * 1024 * 1024,
             drains: 512,
             drains_per_subscription: 128,

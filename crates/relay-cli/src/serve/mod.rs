@@ -33,6 +33,7 @@ use signals::Signals;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use tokio::runtime::{Handle, Runtime};
 
 /// How long requests and deliveries in progress may take after the process was told to stop.
 const FINISHED_WITHIN: Duration = Duration::from_secs(30);
@@ -45,14 +46,21 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let settings = Settings::from_args(args).map_err(Failure::Configuration)?;
     log::start(&settings);
     open_files::raise_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(settings));
+    let requests = runtime("relay-requests")?;
+    // Deliveries have threads of their own: a flood of publishes must not starve them, nor they the publishers.
+    let deliveries = runtime("relay-deliveries")?;
+    let served = requests.block_on(serve(settings, deliveries.handle()));
     // What is still blocked on a disk must not keep the process.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    deliveries.shutdown_timeout(Duration::from_secs(1));
+    requests.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(settings: Settings) -> Result<(), Failure> {
+fn runtime(name: &str) -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build()
+}
+
+async fn serve(settings: Settings, deliveries: &Handle) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let store = tokio::task::block_in_place(|| Store::open(&settings.data, StoreOptions::default()))
         .map_err(anyhow::Error::from)?;
@@ -69,7 +77,10 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     waking::wake_held_lanes(&ports).await.context("held lanes cannot be read")?;
 
     let server = Server::bind(settings.listen).await?;
-    let engine = Engine::start(ports.clone(), relay_engine::Settings::default());
+    let engine = {
+        let _deliveries = deliveries.enter();
+        Engine::start(ports.clone(), relay_engine::Settings::default())
+    };
     let check = move |url: &str| policy.check_url(url).map_err(|fault| fault.to_string());
     let mut options = Options::new(Arc::new(check), Arc::new(EngineJobs(engine.jobs())));
     options.admin_key = settings.admin_key.clone();

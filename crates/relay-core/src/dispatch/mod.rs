@@ -24,6 +24,7 @@ use message::GroupRun;
 use state::{BatchState, SubscriptionCache};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// The dispatch use-case. One per process: it remembers subscriptions between batches.
 pub struct Dispatcher {
@@ -38,8 +39,6 @@ enum End {
     Finished(GroupRun, Receipt, Left),
     /// The group cannot go on: this message and what follows it are given back.
     Failed(GroupRun, PortError, Left),
-    /// A detached request is settled.
-    Settled(Vec<Attempt>),
     /// Messages were deleted or given back.
     Deleted,
 }
@@ -60,19 +59,27 @@ impl Dispatcher {
     }
 
     /// Handles a batch of messages as the queue gave it, those of a group in order. Acknowledges what is done, as
-    /// soon as it is done, and gives back what is not.
+    /// soon as it is done, and gives back what is not. Ends when the requests that it detached are settled, too.
     pub async fn handle(&self, batch: Vec<Message>) {
+        self.deliver(batch).await.await;
+    }
+
+    /// As [`Dispatcher::handle`], but ends when all messages are acknowledged or given back. What it answers then
+    /// still has to be awaited: it settles the detached requests.
+    pub async fn deliver(&self, batch: Vec<Message>) -> BoxFuture<'static, ()> {
         if batch.is_empty() {
-            return;
+            return std::future::ready(()).boxed();
         }
         let (positions, mut state) = match self.begin(&batch).await {
             Ok(begun) => begun,
             Err(error) => {
                 tracing::warn!(%error, messages = batch.len(), "dispatch gives a batch back");
                 let receipts: Vec<Receipt> = batch.into_iter().map(|message| message.receipt).collect();
-                return self.give_back(&receipts).await;
+                self.give_back(&receipts).await;
+                return std::future::ready(()).boxed();
             }
         };
+        let mut detached: FuturesUnordered<BoxFuture<'static, Vec<Attempt>>> = FuturesUnordered::new();
         let mut running: FuturesUnordered<BoxFuture<'_, End>> = FuturesUnordered::new();
         for group in groups(batch, positions) {
             if let Some(lanes) = state.take_lanes(&group.0) {
@@ -86,20 +93,27 @@ impl Dispatcher {
         let mut attempts = Vec::new();
         let mut finished: Vec<Receipt> = Vec::new();
         loop {
+            let mut next = std::future::poll_fn(|context| {
+                while let Poll::Ready(Some(made)) = detached.poll_next_unpin(context) {
+                    attempts.extend(made);
+                }
+                running.poll_next_unpin(context)
+            });
             // What is ready now is taken in first, so that messages that end together are deleted together.
-            let ready = running.next().now_or_never();
+            let ready = (&mut next).now_or_never();
             if ready.is_none() && !finished.is_empty() {
                 running.push(self.delete(std::mem::take(&mut finished)).boxed());
+                continue;
             }
             let end = match ready {
                 Some(end) => end,
-                None => running.next().await,
+                None => next.await,
             };
             match end {
                 Some(End::Finished(group, receipt, left)) => {
                     finished.push(receipt);
                     attempts.extend(left.attempts);
-                    running.extend(left.detached.into_iter().map(|request| request.map(End::Settled).boxed()));
+                    detached.extend(left.detached);
                     if !group.is_empty() {
                         running.push(self.next_message(group).boxed());
                     }
@@ -107,22 +121,25 @@ impl Dispatcher {
                 Some(End::Failed(group, error, left)) => {
                     tracing::warn!(%error, "dispatch gives the rest of a group back");
                     attempts.extend(left.attempts);
-                    running.extend(left.detached.into_iter().map(|request| request.map(End::Settled).boxed()));
+                    detached.extend(left.detached);
                     let receipts = group.into_receipts();
                     running.push(async move { self.give_back(&receipts).await }.map(|()| End::Deleted).boxed());
                 }
-                Some(End::Settled(made)) => attempts.extend(made),
                 Some(End::Deleted) => {}
                 None => break,
             }
         }
         self.delete(finished).await;
-        if !attempts.is_empty() {
-            // Nobody fails a delivery because its record is lost.
-            if let Err(error) = self.ports.attempts.record(attempts).await {
-                tracing::warn!(%error, "attempts are not recorded");
-            }
+        record(&self.ports, attempts).await;
+        if detached.is_empty() {
+            return std::future::ready(()).boxed();
         }
+        let ports = self.ports.clone();
+        async move {
+            let attempts: Vec<Attempt> = detached.concat().await;
+            record(&ports, attempts).await;
+        }
+        .boxed()
     }
 
     async fn begin(&self, batch: &[Message]) -> Result<(Vec<LogPosition>, BatchState), PortError> {
@@ -154,6 +171,16 @@ impl Dispatcher {
                 tracing::debug!(%error, "a message is not given back");
             }
         }
+    }
+}
+
+/// Records attempts. Nobody fails a delivery because its record is lost.
+async fn record(ports: &Ports, attempts: Vec<Attempt>) {
+    if attempts.is_empty() {
+        return;
+    }
+    if let Err(error) = ports.attempts.record(attempts).await {
+        tracing::warn!(%error, "attempts are not recorded");
     }
 }
 
