@@ -1,11 +1,24 @@
 //! The domain depends on no runtime, HTTP client, database or cloud SDK: read from cargo's own metadata.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::process::Command;
 
 const FORBIDDEN: [&str; 12] = [
-    "tokio", "async-std", "smol", "hyper", "reqwest", "axum", "http", "rusqlite", "rustls", "rand", "mio", "aws-config",
+    "tokio",
+    "async-std",
+    "smol",
+    "hyper",
+    "reqwest",
+    "axum",
+    "http",
+    "rusqlite",
+    "rustls",
+    "rand",
+    "mio",
+    "aws-config",
 ];
 
 /// All that a package needs to be built, itself included, without what only its tests need.

@@ -281,7 +281,7 @@ fn events_of(run: &Run, subscription: &Subscription) -> Vec<EventRef> {
     for view in run.machine.view() {
         let Some((item, outgoing)) = run.items.get(&view.key) else { break };
         let other_replay =
-            events.first().is_some() && run.items.values().next().map(|(first, _)| first.replay) != Some(item.replay);
+            !events.is_empty() && run.items.values().next().map(|(first, _)| first.replay) != Some(item.replay);
         if view.revision > subscription.revision || other_replay {
             break;
         }
