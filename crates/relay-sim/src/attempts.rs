@@ -120,4 +120,14 @@ impl DeadLetters for Simulated {
         let delete = || Ok(locked(&self.stores.dead_letters).0.remove(&key).is_some());
         self.gate.call("dead_letters.delete", &id, delete).await
     }
+
+    async fn delete_put(&self, dead_letter: &DeadLetter) -> Result<bool, PortError> {
+        let key = (dead_letter.subscription.clone(), dead_letter.id.clone());
+        let delete = || {
+            let kept = &mut locked(&self.stores.dead_letters).0;
+            let same = kept.get(&key).is_some_and(|stored| stored.put_id == dead_letter.put_id);
+            Ok(same && kept.remove(&key).is_some())
+        };
+        self.gate.call("dead_letters.delete_put", &dead_letter.id, delete).await
+    }
 }

@@ -138,6 +138,7 @@ pub async fn give_up(
             attempts,
             last_status: failure.status,
             last_error: failure.error_word(),
+            put_id: ports.ids.put_id(),
         };
         let id = dead_letter.id.clone();
         ports.dead_letters.put(dead_letter).await?;

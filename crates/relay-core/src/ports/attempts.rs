@@ -1,6 +1,7 @@
 //! What was attempted, and what was given up.
 
 use super::PortError;
+use crate::lane::PutId;
 use crate::names::{SubscriptionId, TopicId, TopicName};
 use crate::pack::{LaneKey, Pack};
 use crate::replay_id::LogPosition;
@@ -116,6 +117,8 @@ pub struct DeadLetter {
     pub last_status: Option<u16>,
     /// Error word of the last attempt.
     pub last_error: Option<String>,
+    /// This put of it: drawn afresh each time the event is given up.
+    pub put_id: PutId,
 }
 
 impl DeadLetter {
@@ -165,4 +168,11 @@ pub trait DeadLetters: Send + Sync {
     /// # Errors
     /// If it may not be durable.
     async fn delete(&self, subscription: &SubscriptionId, id: &str) -> Result<bool, PortError>;
+
+    /// Deletes one if it is still this put of it, in one step; true if it was. An event that was given up again since
+    /// is a dead letter anew, and stays one.
+    ///
+    /// # Errors
+    /// If it may not be durable.
+    async fn delete_put(&self, dead_letter: &DeadLetter) -> Result<bool, PortError>;
 }
