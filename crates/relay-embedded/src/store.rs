@@ -68,6 +68,8 @@ pub struct Store {
     registry: Arc<Mirror>,
     readers: Readers,
     writer: Arc<Writer>,
+    log: Arc<LogPort>,
+    wake_ups: Arc<WakeUpsPort>,
 }
 
 impl std::fmt::Debug for Store {
@@ -113,15 +115,16 @@ impl Store {
             Writer::start(engine, lazy, stats).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let (lanes, registry) = (Arc::new(recovered.lanes), Arc::new(recovered.registry));
         let (writer, era) = (Arc::new(writer), recovered.era);
-        let path = path.to_owned();
-        Ok(Store { options, path, era, queue, lanes, registry, readers, writer })
+        let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), era);
+        let (log, wake_ups) = (Arc::new(log), WakeUpsPort::new(options.clock.clone(), options.receive_wait));
+        let (path, wake_ups) = (path.to_owned(), Arc::new(wake_ups));
+        Ok(Store { options, path, era, queue, lanes, registry, readers, writer, log, wake_ups })
     }
 
-    /// The ports over this folder, with this way out.
+    /// The ports over this folder, with this way out. Those of several calls share all but that.
     pub fn ports(&self, webhooks: Arc<dyn WebhookClient>) -> Ports {
         let (writer, readers) = (|| self.writer.clone(), || self.readers.clone());
         let (clock, wait) = (self.options.clock.clone(), self.options.receive_wait);
-        let log = LogPort::new(self.queue.clone(), writer(), readers(), self.registry.clone(), self.era);
         let queue = QueuePort {
             queue: self.queue.clone(),
             writer: writer(),
@@ -138,12 +141,12 @@ impl Store {
         };
         let registry = RegistryPort { writer: writer(), readers: readers(), mirror: self.registry.clone() };
         Ports {
-            clock: clock.clone(),
+            clock,
             ids: self.options.ids.clone(),
             queue: Arc::new(queue),
-            log: Arc::new(log),
+            log: self.log.clone(),
             lanes: Arc::new(lanes),
-            wake_ups: Arc::new(WakeUpsPort::new(clock, wait)),
+            wake_ups: self.wake_ups.clone(),
             registry: Arc::new(registry),
             attempts: Arc::new(AttemptsPort { writer: writer(), readers: readers() }),
             dead_letters: Arc::new(DeadLettersPort { writer: writer(), readers: readers() }),
