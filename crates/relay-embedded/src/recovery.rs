@@ -46,6 +46,10 @@ fn read(connection: &Connection, now: Time, seed: u64) -> Result<Recovered, Port
     let crashes = read_crashes(connection, &acks, intake.last(), was_closed)?;
     let execute = |sql| connection.execute(sql, []).map_err(|error| fault::of_sqlite(&error));
     execute("UPDATE meta SET value = 0 WHERE name = 'clean'")?;
+    // A process that was killed may have left commits that are not durable, and what is read here will be acted upon.
+    // The next commit syncs them, too, but only if it writes something: this always does.
+    meta_or_set(connection, "starts", 0)?;
+    execute("UPDATE meta SET value = value + 1 WHERE name = 'starts'")?;
     let (lanes, registry) = (read_lanes(connection)?, Mirror::load(connection)?);
     Ok(Recovered { era, intake, acks, crashes, lanes, registry })
 }
