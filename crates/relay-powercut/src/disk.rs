@@ -1,6 +1,6 @@
 //! What tests hold: the disk, its power, and what goes wrong with it.
 
-use crate::medium::{Cut, Keep, Medium, Moment, Neighbours, Syncs};
+use crate::medium::{Cut, Keep, Medium, Moment, Syncs};
 use crate::vfs::Registration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,20 +22,9 @@ impl Shared {
 }
 
 impl Disk {
-    /// An empty disk that promises nothing: the whole of a sector may be lost when the power fails while a part of it
-    /// is written. The seed decides what is found after a cut.
+    /// An empty disk. The seed decides what is found after a cut.
     pub fn new(seed: u64) -> Disk {
-        Disk::of(seed, Neighbours::AtRisk)
-    }
-
-    /// An empty disk with powersafe overwrite: a write that is cut harms nothing beside it. That is what SQLite's
-    /// `unix` VFS takes for granted, so that SQLite does here exactly what it does in production.
-    pub fn with_powersafe_overwrite(seed: u64) -> Disk {
-        Disk::of(seed, Neighbours::Safe)
-    }
-
-    fn of(seed: u64, neighbours: Neighbours) -> Disk {
-        let shared = Arc::new(Shared(Mutex::new(Medium::new(seed, neighbours))));
+        let shared = Arc::new(Shared(Mutex::new(Medium::new(seed))));
         let registration = Arc::new(Registration::new(&shared));
         Disk { shared, registration }
     }
@@ -60,6 +49,11 @@ impl Disk {
     /// sync.
     pub fn cut_at_step(&self, number: u64, keep: Keep) {
         self.shared.lock().plan.cut_at_step(number, keep);
+    }
+
+    /// Forgets cuts that were planned and did not come.
+    pub fn cancel_cuts(&self) {
+        self.shared.lock().plan.forget();
     }
 
     /// Switches the power on again.

@@ -32,9 +32,9 @@
 //! ```
 //!
 //! It is harsher than most disks: a sync makes only its own file durable, and what one sync covers becomes durable in
-//! no order. In two points it is as kind as the file system that SQLite makes its assumptions about: the names of
-//! files last as SQLite's own `unix` VFS makes them last (the first sync of a journal or WAL syncs the folder), and a
-//! database file's name lasts as soon as the file was synced, which on a real disk its creator has to see to.
+//! no order. In three points it is as kind as what SQLite takes for granted: a write that is cut harms nothing beside
+//! it; the names of files last as SQLite's `unix` VFS makes them last (the first sync of a journal or WAL syncs the
+//! folder); and a database file's name lasts once the file was synced, which on a real disk its creator sees to.
 
 mod disk;
 mod locks;

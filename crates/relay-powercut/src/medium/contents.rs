@@ -18,15 +18,6 @@ pub enum Keep {
     Everything,
 }
 
-/// What the device does to the rest of a sector of which it was writing a part when the power failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Neighbours {
-    /// It may be lost.
-    AtRisk,
-    /// It stays: what SQLite calls powersafe overwrite.
-    Safe,
-}
-
 /// A file's bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
@@ -98,22 +89,20 @@ impl Contents {
     }
 
     /// The file as it is found after a cut.
-    pub(crate) fn after_cut(&mut self, keep: Keep, neighbours: Neighbours, random: &mut StdRng) -> Contents {
+    pub(crate) fn after_cut(&mut self, keep: Keep, random: &mut StdRng) -> Contents {
         match keep {
             Keep::Nothing => Contents::found(self.durable.clone()),
-            Keep::RandomSubset => Contents::found(self.torn(neighbours, random)),
+            Keep::RandomSubset => Contents::found(self.torn(random)),
             Keep::Everything => std::mem::take(self),
         }
     }
 
-    fn torn(&self, neighbours: Neighbours, random: &mut StdRng) -> Vec<u8> {
+    fn torn(&self, random: &mut StdRng) -> Vec<u8> {
         let mut bytes = self.durable.clone();
         let luck = Luck::draw(self.pending.len(), random);
         for (index, change) in self.pending.iter().enumerate() {
             if luck.keeps(index, random) {
                 change.apply(&mut bytes);
-            } else if neighbours == Neighbours::AtRisk && random.random_ratio(1, 4) {
-                change.tear(&mut bytes, random);
             }
         }
         bytes
@@ -126,23 +115,14 @@ impl Change {
             Change::Truncate(len) => to.resize(*len, 0),
             Change::Write { offset, bytes } => {
                 let end = offset + bytes.len();
+                if *offset == to.len() {
+                    to.extend_from_slice(bytes);
+                    return;
+                }
                 if to.len() < end {
                     to.resize(end, 0);
                 }
                 to[*offset..end].copy_from_slice(bytes);
-            }
-        }
-    }
-
-    /// Ruins the sector that the change writes a part of.
-    fn tear(&self, bytes: &mut [u8], random: &mut StdRng) {
-        if let Change::Write { offset, bytes: part } = self
-            && part.len() < SECTOR
-        {
-            let start = offset - offset % SECTOR;
-            let end = (start + SECTOR).min(bytes.len());
-            if start < end {
-                random.fill(&mut bytes[start..end]);
             }
         }
     }
@@ -180,7 +160,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn after(contents: &mut Contents, keep: Keep, seed: u64) -> Vec<u8> {
-        contents.after_cut(keep, Neighbours::Safe, &mut StdRng::seed_from_u64(seed)).current
+        contents.after_cut(keep, &mut StdRng::seed_from_u64(seed)).current
     }
 
     #[test]
@@ -219,26 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn a_device_without_powersafe_overwrite_may_lose_what_was_synced_beside_a_torn_write() {
-        let mut contents = Contents::found(vec![7; 1536]);
-        contents.write(600, &[1; 8]);
-        let mut lost = |neighbours| {
-            (0..100).any(|seed| {
-                let found = contents.after_cut(Keep::RandomSubset, neighbours, &mut StdRng::seed_from_u64(seed));
-                let bytes = found.current;
-                assert!(bytes[..512].iter().chain(&bytes[1024..]).all(|byte| *byte == 7));
-                bytes[512..600] != [7; 88]
-            })
-        };
-        assert!(lost(Neighbours::AtRisk));
-        assert!(!lost(Neighbours::Safe));
-    }
-
-    #[test]
     fn what_a_killed_process_wrote_is_there_until_the_next_cut() {
         let mut contents = Contents::default();
         contents.write(0, b"written");
-        let mut found = contents.after_cut(Keep::Everything, Neighbours::Safe, &mut StdRng::seed_from_u64(1));
+        let mut found = contents.after_cut(Keep::Everything, &mut StdRng::seed_from_u64(1));
         assert_eq!(found.current, b"written");
         assert_eq!(after(&mut found, Keep::Nothing, 1), b"");
     }

@@ -5,7 +5,6 @@ mod folder;
 mod plan;
 
 pub use contents::Keep;
-pub(crate) use contents::{Neighbours, SECTOR};
 pub use plan::Moment;
 pub(crate) use plan::{Cut, Plan, Step, Syncs};
 
@@ -69,7 +68,6 @@ pub(crate) struct Medium {
     pub(crate) plan: Plan,
     pub(crate) syncs: Syncs,
     pub(crate) capacity: Option<usize>,
-    pub(crate) neighbours: Neighbours,
     files: HashMap<FileId, File>,
     folder: Folder,
     on: bool,
@@ -79,12 +77,11 @@ pub(crate) struct Medium {
 }
 
 impl Medium {
-    pub(crate) fn new(seed: u64, neighbours: Neighbours) -> Medium {
+    pub(crate) fn new(seed: u64) -> Medium {
         Medium {
             plan: Plan::default(),
             syncs: Syncs::Honoured,
             capacity: None,
-            neighbours,
             files: HashMap::new(),
             folder: Folder::default(),
             on: true,
@@ -110,7 +107,7 @@ impl Medium {
         self.on = false;
         self.session += 1;
         self.plan.forget();
-        let Medium { files, folder, last_id, neighbours, random, .. } = self;
+        let Medium { files, folder, last_id, random, .. } = self;
         match keep {
             Keep::Nothing => folder.cut(|| false),
             Keep::RandomSubset => folder.cut(|| random.random()),
@@ -118,7 +115,7 @@ impl Medium {
         }
         // The old files stay, without a name, for those that have them open.
         folder.replace(|old| {
-            let contents = files.get_mut(&old).map(|file| file.contents.after_cut(keep, *neighbours, random));
+            let contents = files.get_mut(&old).map(|file| file.contents.after_cut(keep, random));
             *last_id += 1;
             files.insert(FileId(*last_id), File { contents: contents.unwrap_or_default(), ..File::default() });
             FileId(*last_id)

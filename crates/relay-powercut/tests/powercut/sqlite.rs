@@ -144,7 +144,7 @@ fn other_journal_modes_work_too() {
 fn commits_with_full_synchronous_survive_a_cut_whatever_else_is_found() {
     for seed in 0..60 {
         for keep in [Keep::Nothing, Keep::RandomSubset] {
-            let disk = if seed % 2 == 0 { Disk::new(seed) } else { Disk::with_powersafe_overwrite(seed) };
+            let disk = Disk::new(seed);
             let connection = connect(&disk, "FULL").unwrap();
             for x in 0..20 {
                 insert(&connection, x).unwrap();
@@ -214,7 +214,7 @@ fn what_a_killed_process_had_committed_without_a_sync_lasts_until_the_power_is_c
 #[test]
 fn a_cut_at_any_sync_loses_no_commit() {
     for (seed, moment) in (0..90).zip(MOMENTS.into_iter().cycle()) {
-        let disk = if seed % 2 == 0 { Disk::new(seed) } else { Disk::with_powersafe_overwrite(seed) };
+        let disk = Disk::new(seed);
         disk.cut_at_sync(1 + seed, moment, Keep::RandomSubset);
         let mut committed = BTreeSet::new();
         let mut work = || -> Result<()> {
@@ -243,7 +243,7 @@ fn a_checkpoint_that_is_interrupted_anywhere_loses_no_commit() {
     let mut interrupted = 0;
     for mode in ["PASSIVE", "RESTART", "TRUNCATE"] {
         for step in 1.. {
-            let disk = if step % 2 == 0 { Disk::new(step) } else { Disk::with_powersafe_overwrite(step) };
+            let disk = Disk::new(step);
             let connection = connect(&disk, "FULL").unwrap();
             for x in 0..15 {
                 insert(&connection, x).unwrap();
