@@ -99,4 +99,9 @@ impl Folder {
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join("relay.db")
     }
+
+    /// Payloads too large for a row.
+    pub(crate) fn payloads(&self) -> PathBuf {
+        self.path.join("payloads")
+    }
 }

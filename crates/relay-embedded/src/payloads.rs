@@ -43,10 +43,7 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 /// Makes a file durable under its name, whole or not at all.
 fn store(file: &Path, draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let (folder, all) = (file.parent().unwrap_or(file), draft.parent().unwrap_or(draft));
-    if !folder.exists() {
-        fs::create_dir_all(folder)?;
-        sync_folder(all)?;
-    }
+    fs::create_dir_all(folder)?;
     let is_there = fs::metadata(file).is_ok_and(|known| known.len() == bytes.len() as u64);
     if !is_there {
         let mut written = File::create(draft)?;
@@ -54,7 +51,8 @@ fn store(file: &Path, draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
         written.sync_all()?;
         fs::rename(draft, file)?;
     }
-    // Also if it was there: whoever put it may have died before this.
+    // Also if they were there: whoever made them may have died before this, or not have come to it yet.
+    sync_folder(all)?;
     sync_folder(folder)
 }
 

@@ -70,6 +70,7 @@ pub struct Store {
     writer: Arc<Writer>,
     log: Arc<LogPort>,
     wake_ups: Arc<WakeUpsPort>,
+    payloads: Arc<PayloadsPort>,
 }
 
 impl std::fmt::Debug for Store {
@@ -94,7 +95,10 @@ impl Store {
             PortError::Corrupt(what) => OpenError::Damaged { folder: path.to_owned(), what },
             other => OpenError::Damaged { folder: path.to_owned(), what: other.to_string() },
         })?;
-        folder.sync().map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        let file = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+        let payloads = folder.payloads();
+        std::fs::create_dir_all(&payloads).map_err(|source| file(&payloads, source))?;
+        folder.sync().map_err(|source| file(path, source))?;
         let readers = Readers::open(&opening)?;
         let checkpoints = Checkpoints::start(&mut connection, opening.checkpointer()?).map_err(database)?;
         let queue = Arc::new(Queue::new(recovered.acks, recovered.intake.last(), recovered.crashes));
@@ -111,14 +115,14 @@ impl Store {
             broken: None,
             _folder: folder,
         };
-        let writer =
-            Writer::start(engine, lazy, stats).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        let writer = Writer::start(engine, lazy, stats).map_err(|source| file(path, source))?;
         let (lanes, registry) = (Arc::new(recovered.lanes), Arc::new(recovered.registry));
         let (writer, era) = (Arc::new(writer), recovered.era);
         let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), era);
         let (log, wake_ups) = (Arc::new(log), WakeUpsPort::new(options.clock.clone(), options.receive_wait));
         let (path, wake_ups) = (path.to_owned(), Arc::new(wake_ups));
-        Ok(Store { options, path, era, queue, lanes, registry, readers, writer, log, wake_ups })
+        let payloads = Arc::new(PayloadsPort::new(payloads));
+        Ok(Store { options, path, era, queue, lanes, registry, readers, writer, log, wake_ups, payloads })
     }
 
     /// The ports over this folder, with this way out. Those of several calls share all but that.
@@ -150,7 +154,7 @@ impl Store {
             registry: Arc::new(registry),
             attempts: Arc::new(AttemptsPort { writer: writer(), readers: readers() }),
             dead_letters: Arc::new(DeadLettersPort { writer: writer(), readers: readers() }),
-            payloads: Arc::new(PayloadsPort::new(self.path.join("payloads"))),
+            payloads: self.payloads.clone(),
             webhooks,
         }
     }
