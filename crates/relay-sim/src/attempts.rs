@@ -5,6 +5,7 @@ use crate::simulated::Simulated;
 use async_trait::async_trait;
 use relay_core::names::SubscriptionId;
 use relay_core::ports::{Attempt, Attempts, AttemptsPage, DeadLetter, DeadLetters, DeadLettersPage, PortError};
+use relay_core::sequence::Sequence;
 use relay_core::time::Time;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -65,11 +66,28 @@ impl Attempts for Simulated {
 }
 
 #[derive(Default)]
-pub(crate) struct DeadLetterStore(BTreeMap<(SubscriptionId, String), DeadLetter>);
+pub(crate) struct DeadLetterStore {
+    kept: BTreeMap<(SubscriptionId, String), DeadLetter>,
+    history: Vec<(SubscriptionId, Sequence)>,
+}
 
 impl DeadLetterStore {
-    pub fn all(&self, of: &SubscriptionId) -> Vec<DeadLetter> {
-        self.after(of, None).cloned().collect()
+    fn put(&mut self, key: (SubscriptionId, String), dead_letter: DeadLetter) {
+        self.history.push((key.0.clone(), dead_letter.sequence));
+        self.kept.insert(key, dead_letter);
+    }
+
+    /// All that were ever put, in the order they were put.
+    pub fn history(&self) -> &[(SubscriptionId, Sequence)] {
+        &self.history
+    }
+
+    pub fn has(&self, of: &SubscriptionId, sequence: Sequence) -> bool {
+        self.after(of, None).any(|dead_letter| dead_letter.sequence == sequence)
+    }
+
+    pub fn count(&self, of: &SubscriptionId) -> usize {
+        self.after(of, None).count()
     }
 
     fn after<'a>(&'a self, of: &'a SubscriptionId, after: Option<&str>) -> impl Iterator<Item = &'a DeadLetter> {
@@ -78,7 +96,7 @@ impl DeadLetterStore {
             None => Bound::Included((of.clone(), String::new())),
         };
         let of_this = move |((subscription, _), _): &(&(SubscriptionId, String), &DeadLetter)| subscription == of;
-        self.0.range((from, Bound::Unbounded)).take_while(of_this).map(|(_, dead_letter)| dead_letter)
+        self.kept.range((from, Bound::Unbounded)).take_while(of_this).map(|(_, dead_letter)| dead_letter)
     }
 }
 
@@ -88,7 +106,7 @@ impl DeadLetters for Simulated {
         let key = (dead_letter.subscription.clone(), dead_letter.id.clone());
         let subject = dead_letter.sequence.to_string();
         let put = || {
-            locked(&self.stores.dead_letters).0.insert(key, dead_letter);
+            locked(&self.stores.dead_letters).put(key, dead_letter);
             Ok(())
         };
         self.gate.call("dead_letters.put", &subject, put).await
@@ -112,22 +130,22 @@ impl DeadLetters for Simulated {
 
     async fn get(&self, subscription: &SubscriptionId, id: &str) -> Result<Option<DeadLetter>, PortError> {
         let key = (subscription.clone(), id.to_owned());
-        self.gate.call("dead_letters.get", &id, || Ok(locked(&self.stores.dead_letters).0.get(&key).cloned())).await
-    }
-
-    async fn delete(&self, subscription: &SubscriptionId, id: &str) -> Result<bool, PortError> {
-        let key = (subscription.clone(), id.to_owned());
-        let delete = || Ok(locked(&self.stores.dead_letters).0.remove(&key).is_some());
-        self.gate.call("dead_letters.delete", &id, delete).await
+        self.gate.call("dead_letters.get", &id, || Ok(locked(&self.stores.dead_letters).kept.get(&key).cloned())).await
     }
 
     async fn delete_put(&self, dead_letter: &DeadLetter) -> Result<bool, PortError> {
         let key = (dead_letter.subscription.clone(), dead_letter.id.clone());
         let delete = || {
-            let kept = &mut locked(&self.stores.dead_letters).0;
+            let kept = &mut locked(&self.stores.dead_letters).kept;
             let same = kept.get(&key).is_some_and(|stored| stored.put_id == dead_letter.put_id);
             Ok(same && kept.remove(&key).is_some())
         };
         self.gate.call("dead_letters.delete_put", &dead_letter.id, delete).await
+    }
+
+    async fn delete(&self, subscription: &SubscriptionId, id: &str) -> Result<bool, PortError> {
+        let key = (subscription.clone(), id.to_owned());
+        let delete = || Ok(locked(&self.stores.dead_letters).kept.remove(&key).is_some());
+        self.gate.call("dead_letters.delete", &id, delete).await
     }
 }

@@ -33,7 +33,7 @@ pub mod webhooks;
 
 pub use clock::{ManualClock, SimulatedClock};
 pub use queue::Queued;
-pub use simulated::{Shape, Simulated};
+pub use simulated::{LanesView, Shape, Simulated};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -19,8 +19,8 @@ use futures_util::future::{Either, select};
 use relay_core::lane::{BacklogItem, LaneItem};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
-use relay_core::ports::{Clock, DeadLetter, Ids, Ports};
-use relay_core::sequence::PackSequence;
+use relay_core::ports::{Clock, Ids, Ports};
+use relay_core::sequence::{PackSequence, Sequence};
 use relay_core::subscription::Subscription;
 use relay_core::time::Time;
 use std::pin::pin;
@@ -171,9 +171,19 @@ impl Simulated {
         locked(&self.stores.tables).registry.subscription(id)
     }
 
-    /// A subscription's dead letters.
-    pub fn stored_dead_letters(&self, id: &SubscriptionId) -> Vec<DeadLetter> {
-        locked(&self.stores.dead_letters).all(id)
+    /// True if an event is among a subscription's dead letters.
+    pub fn is_dead_letter(&self, id: &SubscriptionId, sequence: Sequence) -> bool {
+        locked(&self.stores.dead_letters).has(id, sequence)
+    }
+
+    /// Number of a subscription's dead letters.
+    pub fn dead_letters(&self, id: &SubscriptionId) -> usize {
+        locked(&self.stores.dead_letters).count(id)
+    }
+
+    /// Looks at all dead letters that were ever put, oldest first: which event of which subscription.
+    pub fn with_dead_lettered<T>(&self, look: impl FnOnce(&[(SubscriptionId, Sequence)]) -> T) -> T {
+        look(locked(&self.stores.dead_letters).history())
     }
 
     /// Makes all messages visible, as a restart of a store does that keeps in-flight state in memory only.

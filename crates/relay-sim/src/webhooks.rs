@@ -53,6 +53,8 @@ impl Received {
 struct State {
     /// Weighted reactions by URL.
     reactions: BTreeMap<String, Vec<(u32, Reaction)>>,
+    /// Reactions by URL to requests whose `webhook-id` or body has a text in it.
+    poison: BTreeMap<String, Vec<(String, Reaction)>>,
     received: Vec<Received>,
     random: Random,
 }
@@ -62,7 +64,8 @@ pub struct Endpoints(Mutex<State>);
 
 impl Endpoints {
     pub(crate) fn new(random: Random) -> Endpoints {
-        Endpoints(Mutex::new(State { reactions: BTreeMap::new(), received: Vec::new(), random }))
+        let (reactions, poison) = (BTreeMap::new(), BTreeMap::new());
+        Endpoints(Mutex::new(State { reactions, poison, received: Vec::new(), random }))
     }
 
     /// From now on the endpoint reacts in one of these ways, drawn by weight.
@@ -70,14 +73,24 @@ impl Endpoints {
         locked(&self.0).reactions.insert(url.to_owned(), reactions.to_vec());
     }
 
+    /// From now on the endpoint reacts so to requests with one of these texts in their `webhook-id` or body.
+    pub fn poison(&self, url: &str, poison: &[(String, Reaction)]) {
+        locked(&self.0).poison.insert(url.to_owned(), poison.to_vec());
+    }
+
     /// Looks at everything received so far, oldest first.
     pub fn with_received<T>(&self, look: impl FnOnce(&[Received]) -> T) -> T {
         look(&locked(&self.0).received)
     }
 
-    fn reaction(&self, url: &str) -> Reaction {
+    fn reaction(&self, request: &WebhookRequest) -> Reaction {
         let mut state = locked(&self.0);
-        let State { reactions, random, .. } = &mut *state;
+        let State { reactions, poison, random, .. } = &mut *state;
+        let url = &*request.url;
+        let poisoned = poison.get(url).and_then(|poison| poison.iter().find(|(text, _)| has(request, text)));
+        if let Some((_, reaction)) = poisoned {
+            return *reaction;
+        }
         let Some(reactions) = reactions.get(url) else { return Reaction::Accept };
         let mut drawn = random.within(0..reactions.iter().map(|(weight, _)| u64::from(*weight)).sum());
         let hit = reactions.iter().find(|(weight, _)| {
@@ -128,7 +141,7 @@ impl Reaction {
 impl Simulated {
     /// A request on its way, which may arrive although its sender has died or given it up.
     async fn travel(&self, scheduler: &Scheduler, request: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        let reaction = self.stores.endpoints.reaction(&request.url);
+        let reaction = self.stores.endpoints.reaction(&request);
         let (there, back) = scheduler.draw(|random| (random.within(0..15), random.within(0..15)));
         let unstoppable = scheduler.strikes(|hazards| hazards.unstoppable_request);
         let (replier, answer) = reply();
@@ -161,7 +174,7 @@ impl Simulated {
     }
 
     fn answer_at_once(&self, request: &WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        let reaction = self.stores.endpoints.reaction(&request.url);
+        let reaction = self.stores.endpoints.reaction(request);
         if reaction != Reaction::Refuse {
             self.stores.endpoints.receive(self.clock.now(), request, reaction.accepts());
         }
@@ -181,6 +194,13 @@ impl WebhookClient for Simulated {
         scheduler.note(|| format!("answer of {described} → {answer:?}"));
         answer
     }
+}
+
+/// True if the `webhook-id` is the text (whatever follows a `-`), or the body has it as a JSON string.
+fn has(request: &WebhookRequest, text: &str) -> bool {
+    let id = request.headers.iter().find(|(key, _)| key == "webhook-id").map_or("", |(_, value)| value.as_ref());
+    let quoted = format!("\"{text}\"");
+    id.split('-').next() == Some(text) || request.body.windows(quoted.len()).any(|part| part == quoted.as_bytes())
 }
 
 fn describe(request: &WebhookRequest) -> String {

@@ -5,16 +5,17 @@ mod store;
 pub(crate) use store::LaneStore;
 
 use crate::locked;
-use crate::simulated::Simulated;
+use crate::simulated::{Shape, Simulated};
 use async_trait::async_trait;
 use relay_core::lane::drain::Outcome;
 use relay_core::lane::table::{NewLane, Progress, Reschedule, Switched};
-use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution};
+use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution, rest_key};
 use relay_core::names::{SubscriptionId, TopicId};
-use relay_core::pack::LaneId;
+use relay_core::pack::{LaneId, group_of};
 use relay_core::ports::{BacklogRead, HeadFailure, HeldLanesPage, Lanes, PortError, StateRead};
 use relay_core::sequence::Sequence;
 use relay_core::time::Time;
+use std::collections::BTreeSet;
 
 /// How many items one call of `remove` takes.
 const REMOVED_AT_ONCE: usize = 100;
@@ -37,17 +38,29 @@ impl Simulated {
         BacklogRead { before, items: tables.lanes.backlog(lane).take(limit).cloned().collect(), after }
     }
 
-    /// Reads a backlog as a query over many pages does: no snapshot, others are at work in between.
-    async fn read_backlog_torn(&self, lane: &LaneId, limit: usize) -> BacklogRead {
-        let before = locked(&self.stores.tables).lanes.lane(lane).cloned();
+    /// Reads items one by one, each at its own time: one that is put after its place was passed is missed, though its
+    /// successor may be seen. Places are those of items that are there, and of messages that may yet be put.
+    async fn read_items_torn(&self, lane: &LaneId, limit: usize) -> Vec<BacklogItem> {
+        let mut places: BTreeSet<Sequence> = {
+            let tables = locked(&self.stores.tables);
+            let queue = locked(&self.stores.queue);
+            let there = tables.lanes.backlog(lane).map(|item| item.key);
+            let group = tables.lanes.lane(lane).map(|item| group_of(&item.lane.topic_id, &item.lane.key));
+            there.chain(group.iter().flat_map(|group| queue.sequences(group)).map(rest_key)).collect()
+        };
         let mut items: Vec<BacklogItem> = Vec::new();
         while items.len() < limit {
             self.gate.point().await;
-            let last = items.last().map(|item| item.key);
-            let next = locked(&self.stores.tables).lanes.item_after(lane, last).cloned();
-            let Some(next) = next else { break };
-            items.push(next);
+            let Some(place) = places.pop_first() else { break };
+            items.extend(locked(&self.stores.tables).lanes.item(lane, place).cloned());
         }
+        items
+    }
+
+    /// Reads a backlog as a query over many pages does: no snapshot, others are at work in between.
+    async fn read_backlog_torn(&self, lane: &LaneId, limit: usize) -> BacklogRead {
+        let before = locked(&self.stores.tables).lanes.lane(lane).cloned();
+        let items = self.read_items_torn(lane, limit).await;
         self.gate.point().await;
         BacklogRead::between(before, items, locked(&self.stores.tables).lanes.lane(lane))
     }
@@ -74,6 +87,22 @@ impl Lanes for Simulated {
     async fn switch(&self, new: &NewLane, sooner: bool) -> Result<Switched, PortError> {
         let subject = (new.lane.id, new.reason, new.next_attempt_at, new.lease);
         self.on_lanes("lanes.switch", &subject, |lanes| lanes.switch(new, sooner)).await
+    }
+
+    async fn append(&self, items: Vec<BacklogItem>, new: &NewLane, sooner: bool) -> Result<Switched, PortError> {
+        let lane = new.lane.id;
+        if self.stores.shape == Shape::Apart {
+            for item in items {
+                self.put_backlog(&lane, item).await?;
+            }
+            return self.switch(new, sooner).await;
+        }
+        let shown: Vec<_> = items.iter().map(|item| Shown(item).to_string()).collect();
+        let append = |lanes: &mut LaneStore| {
+            items.into_iter().for_each(|item| lanes.put(&lane, item));
+            lanes.switch(new, sooner)
+        };
+        self.on_lanes("lanes.append", &(lane, shown, new.next_attempt_at, new.lease), append).await
     }
 
     async fn take_lease(
@@ -124,8 +153,16 @@ impl Lanes for Simulated {
         now: Time,
         limit: usize,
     ) -> Result<(Vec<BacklogItem>, Option<Time>), PortError> {
-        let read = || Ok(locked(&self.stores.tables).lanes.due_items(lane, now, limit));
-        self.gate.call("lanes.due_items", lane, read).await
+        let items = if self.gate.strikes(|hazards| hazards.torn_read) {
+            self.read_items_torn(lane, usize::MAX).await
+        } else {
+            self.gate.point().await;
+            locked(&self.stores.tables).lanes.backlog(lane).cloned().collect()
+        };
+        let (items, next) = due_of(items, now, limit);
+        let shown: Vec<_> = items.iter().map(|item| Shown(item).to_string()).collect();
+        self.gate.call("lanes.due_items", &(lane, shown, next), || Ok(())).await?;
+        Ok((items, next))
     }
 
     async fn backlog_item(&self, lane: &LaneId, key: Sequence) -> Result<Option<BacklogItem>, PortError> {
@@ -215,6 +252,15 @@ impl Lanes for Simulated {
     async fn held_count(&self, topic: &TopicId) -> Result<(u64, u64, Option<Time>), PortError> {
         self.on_lanes("lanes.held_count", topic, |lanes| lanes.held_count(topic)).await
     }
+}
+
+/// The items that are due, in the order they are due, and when the next one after those is.
+fn due_of(mut items: Vec<BacklogItem>, now: Time, limit: usize) -> (Vec<BacklogItem>, Option<Time>) {
+    items.sort_by_key(|item| (item.due_at, item.key));
+    let due = items.iter().take_while(|item| item.due_at.is_none_or(|at| at <= now)).count().min(limit);
+    let next = items.get(due).map(|item| item.due_at.unwrap_or(now));
+    items.truncate(due);
+    (items, next)
 }
 
 /// A backlog item, short.

@@ -40,12 +40,6 @@ impl LaneStore {
         self.backlogs.get(lane)?.get(&key)
     }
 
-    /// The first item after a key.
-    pub fn item_after(&self, lane: &LaneId, key: Option<Sequence>) -> Option<&BacklogItem> {
-        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
-        self.backlogs.get(lane)?.range((from, Bound::Unbounded)).next().map(|(_, item)| item)
-    }
-
     pub fn put(&mut self, lane: &LaneId, item: BacklogItem) {
         let backlog = self.backlogs.entry(*lane).or_default();
         if table::put_writes(backlog.get(&item.key).map(|existing| existing.next), item.next) {
@@ -139,15 +133,6 @@ impl LaneStore {
             item.first_failed_at = Some(failure.first_failed_at);
             item.due_at = failure.due_at;
         }
-    }
-
-    /// The items that are due, in the order they are due, and when the next one after those is.
-    pub fn due_items(&self, lane: &LaneId, now: Time, limit: usize) -> (Vec<BacklogItem>, Option<Time>) {
-        let mut items: Vec<&BacklogItem> = self.backlog(lane).collect();
-        items.sort_by_key(|item| (item.due_at, item.key));
-        let due = items.iter().take_while(|item| item.due_at.is_none_or(|at| at <= now)).count().min(limit);
-        let next = items.get(due).map(|item| item.due_at.unwrap_or(now));
-        (items.into_iter().take(due).cloned().collect(), next)
     }
 
     pub fn held_item(&self, item: &LaneItem) -> HeldLane {

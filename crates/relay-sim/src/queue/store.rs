@@ -194,6 +194,11 @@ impl QueueStore {
         self.groups.values().map(VecDeque::len).sum()
     }
 
+    /// The messages of a group that are not acknowledged.
+    pub fn sequences(&self, group: &GroupId) -> impl Iterator<Item = PackSequence> {
+        self.groups.get(group).into_iter().flatten().map(|entry| entry.sequence)
+    }
+
     pub fn holds(&self, sequence: PackSequence) -> bool {
         self.entries().any(|entry| entry.sequence == sequence)
     }

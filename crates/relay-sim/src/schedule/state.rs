@@ -173,7 +173,20 @@ impl State {
         let hurried = self.random.happens(self.hazards.hurry);
         match self.pick() {
             Some(picked) if !hurried => self.grant(picked),
-            _ => self.advance(horizon),
+            Some(picked) => {
+                if self.advance(horizon) {
+                    Choice::Nothing
+                } else {
+                    self.grant(picked)
+                }
+            }
+            None => {
+                if self.advance(horizon) {
+                    Choice::Nothing
+                } else {
+                    Choice::Idle
+                }
+            }
         }
     }
 
@@ -219,19 +232,19 @@ impl State {
         Choice::Wake(self.points[at].waker.clone())
     }
 
-    /// Moves the clock to the next time at which somebody can go on, but not past the horizon.
-    fn advance(&mut self, horizon: u64) -> Choice {
+    /// Moves the clock to the next time at which somebody can go on; false if that is past the horizon.
+    fn advance(&mut self, horizon: u64) -> bool {
         let waiting = self.points.iter().filter(|point| !point.granted && self.runs(point.task));
         let points = waiting.map(|point| point.eligible_at);
         let timers = self.timers.iter().filter(|(_, timer)| self.runs(timer.task)).map(|((at, _), _)| *at);
         let stalls = self.stalled.values().copied();
         match points.chain(timers).chain(stalls).filter(|at| *at > self.now_ms).min() {
-            Some(at) if at <= horizon => self.now_ms = at,
-            Some(_) => return Choice::Idle,
-            None if self.pick().is_some() => {}
-            None => return Choice::Idle,
+            Some(at) if at <= horizon => {
+                self.now_ms = at;
+                true
+            }
+            Some(_) | None => false,
         }
-        Choice::Nothing
     }
 
     /// Removes what is known of a task that ended.
