@@ -32,11 +32,12 @@ impl Drainer {
         let (lanes, id) = (&self.ports.lanes, held.lane.id);
         let mut delivered: Option<bool> = None;
         loop {
-            let subscription = self.ports.registry.subscription(&held.lane.subscription).await?;
             let Some(item) = lanes.lane(&id).await? else { return Ok(delivered) };
             if item.lease.is_none_or(|lease| lease.owner != held.owner) {
                 return Ok(delivered);
             }
+            // Not before the version: a resume in between would move it, and then be parked all the same.
+            let subscription = self.ports.registry.subscription(&held.lane.subscription).await?;
             let version = item.version;
             held.item = item;
             let probing = subscription.as_ref().is_some_and(|subscription| {
@@ -48,10 +49,10 @@ impl Drainer {
                 self.resolve_item(held, subscription).await?;
                 continue;
             }
+            let reason = parked_reason(subscription.as_deref());
             let ready = subscription.filter(|subscription| subscription.is_active() || probing);
             let Some(subscription) = ready else {
-                let subscription = self.ports.registry.subscription(&held.lane.subscription).await?;
-                match lanes.park(&id, held.owner, version, parked_reason(subscription.as_deref())).await? {
+                match lanes.park(&id, held.owner, version, reason).await? {
                     Write::Moved(_) => continue,
                     Write::Done | Write::Lost => return Ok(delivered),
                 }
