@@ -173,7 +173,7 @@ impl Hook {
         match code {
             HANGS => None,
             _ if code & EVERY == 0 => u16::try_from(low).ok(),
-            _ if (before + 1) % u64::from(low) == 0 => Some(503),
+            _ if (before + 1).is_multiple_of(u64::from(low)) => Some(503),
             _ => Some(200),
         }
     }

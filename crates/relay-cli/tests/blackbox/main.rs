@@ -2,6 +2,8 @@
 //!
 //! Nothing here sleeps and hopes: every wait is for a condition, with a deadline that fails the test.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod bench_and_demo;
 mod broker;
 mod client;
