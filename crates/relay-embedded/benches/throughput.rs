@@ -1,7 +1,8 @@
 //! How fast the store is by itself: closed-loop callers send packs, receivers take and acknowledge them and record an
 //! attempt for each.
 //!
-//! `cargo bench -p relay-embedded -- [callers] [seconds] [events to a pack] [bytes to an event] [folder]`
+//! `cargo bench -p relay-embedded --bench throughput -- [callers] [seconds] [events to a pack] [bytes to an event]
+//! [receivers] [folder]`
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for measuring")]
 
 use bytes::Bytes;
@@ -31,18 +32,20 @@ struct Load {
     span: Duration,
     events: usize,
     bytes: usize,
+    receivers: usize,
     folder: PathBuf,
 }
 
 fn load() -> Load {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let number = |at: usize, otherwise: usize| args.get(at).and_then(|arg| arg.parse().ok()).unwrap_or(otherwise);
-    let folder = args.get(4).map_or_else(|| std::env::temp_dir().join("relay-throughput"), PathBuf::from);
+    let folder = args.get(5).map_or_else(|| std::env::temp_dir().join("relay-throughput"), PathBuf::from);
     Load {
         callers: number(0, 64),
         span: Duration::from_secs(number(1, 10) as u64),
         events: number(2, 1),
         bytes: number(3, 1024),
+        receivers: number(4, 8),
         folder,
     }
 }
@@ -131,8 +134,9 @@ fn main() {
     runtime.block_on(async {
         let (stop, delivered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let began = Instant::now();
-        let receivers: Vec<_> =
-            (0..8).map(|_| tokio::spawn(receive(ports.clone(), stop.clone(), delivered.clone()))).collect();
+        let receivers: Vec<_> = (0..load.receivers)
+            .map(|_| tokio::spawn(receive(ports.clone(), stop.clone(), delivered.clone())))
+            .collect();
         let senders: Vec<_> = (0..load.callers)
             .map(|caller| tokio::spawn(send(ports.clone(), caller, load.clone(), stop.clone())))
             .collect();
@@ -151,7 +155,13 @@ fn main() {
         let accepted = (taken.len() * load.events) as f64 / seconds;
         let out = delivered.load(Ordering::Relaxed) as f64 / seconds;
         println!("{} callers: {accepted:.0} events/s accepted, {out:.0}/s delivered", load.callers);
-        println!("send: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms", at(0.5), at(0.99), at(0.999), at(1.0));
+        println!(
+            "send: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms",
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            at(1.0)
+        );
         let stats = store.commit_stats();
         let each = |span: Duration| span.as_secs_f64() * 1e6 / stats.commits as f64;
         println!(
@@ -163,7 +173,7 @@ fn main() {
             stats.longest_commit,
             stats.checkpoints,
         );
-        println!("{} MiB resident", resident_mib());
+        println!("{} messages queued, {} MiB resident", ports.queue.lag().await.unwrap().messages, resident_mib());
         store.close().await.unwrap();
     });
 }

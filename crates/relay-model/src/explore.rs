@@ -18,6 +18,8 @@ pub struct Report {
     pub steps: usize,
     /// Length of the longest of all shortest ways to a state.
     pub depth: u32,
+    /// The kinds of steps that led to a new state.
+    pub steps_taken: Vec<&'static str>,
     /// False if the search stopped at its limit.
     pub complete: bool,
     /// What does not hold, and a shortest way there.
@@ -97,6 +99,7 @@ pub(crate) fn explore(model: &Model, limit: usize) -> Report {
     normalise(&mut initial, None, model);
     let packed = collection.pack(&mut initial, None);
     collection.insert(packed);
+    let mut steps_taken = Vec::new();
     let mut found: Option<(Property, u32)> = None;
     let mut at = 0;
     'search: while at < collection.len() && collection.len() <= limit {
@@ -118,6 +121,9 @@ pub(crate) fn explore(model: &Model, limit: usize) -> Report {
             let (number, new) = collection.insert(*after_packed);
             if new {
                 parents.push(at as u32);
+                if !steps_taken.contains(&act.what) {
+                    steps_taken.push(act.what);
+                }
                 if let Some(property) = broken(model, after) {
                     found = Some((property, number));
                     break 'search;
@@ -136,7 +142,7 @@ pub(crate) fn explore(model: &Model, limit: usize) -> Report {
     }
     let violation =
         found.map(|(property, number)| Violation { property, trace: trace(model, &mut collection, &parents, number) });
-    Report { states: collection.len(), steps: count, depth, complete, violation }
+    Report { states: collection.len(), steps: count, depth, steps_taken, complete, violation }
 }
 
 /// The first state from which no goal can be reached.

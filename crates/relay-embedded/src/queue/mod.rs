@@ -63,6 +63,16 @@ pub(crate) struct Load {
 }
 
 impl State {
+    /// Rows that are not there have expired, and were acknowledged before: the note of that was lost.
+    fn pass_over(&mut self, from: u64, to: u64) {
+        let mut position = self.acks.first_unset(from);
+        while position < to {
+            self.acks.set(position);
+            self.unacknowledged = self.unacknowledged.saturating_sub(1);
+            position = self.acks.first_unset(position + 1);
+        }
+    }
+
     fn receives(&self, position: u64) -> u32 {
         let before = self.crashes.iter().filter(|through| position <= **through).count();
         u32::try_from(before).unwrap_or(u32::MAX)
@@ -120,14 +130,20 @@ impl Queue {
     fn loaded(&self, load: Load, rows: &[Row]) {
         let mut state = lock(&self.state);
         state.loading = false;
+        let mut next = load.from;
         for row in rows {
+            state.pass_over(next, row.position);
+            next = row.position + 1;
             if !state.acks.contains(row.position) {
                 let receives = state.receives(row.position);
                 state.window.push(row.position, row.at, row.group, receives, None);
             }
         }
-        let full = rows.len() >= LOAD;
-        state.through = rows.last().filter(|_| full).map_or(load.through, |row| row.position);
+        if rows.len() < LOAD {
+            state.pass_over(next, load.through + 1);
+            next = load.through + 1;
+        }
+        state.through = next - 1;
         drop(state);
         self.arrived.notify_one();
     }
@@ -198,5 +214,26 @@ impl Queue {
 
     pub(crate) fn put_back_unwritten_acks(&self, unwritten: &Unwritten) {
         lock(&self.state).acks.put_back(unwritten);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_gone_are_not_waited_for() {
+        let queue = Queue::new(Acks::restore(0, []).unwrap(), 9, vec![]);
+        let load = queue.begin_load().unwrap();
+        assert_eq!((load.from, load.through, queue.lag().0), (1, 9, 9));
+        assert!(queue.begin_load().is_none(), "one load at a time");
+        let row = |position| Row { position, at: Time(7), group: GroupId([1; 16]) };
+        queue.loaded(load, &[row(3), row(4), row(8)]);
+        assert_eq!(queue.lag(), (3, Some(Time(7))));
+        assert!(queue.begin_load().is_none(), "everything is loaded");
+        let (taken, _) = queue.receive(9, Time(8), Time(99));
+        assert_eq!(taken.iter().map(|taken| taken.position).collect::<Vec<_>>(), [3, 4, 8]);
+        assert!(taken.iter().all(|taken| queue.acknowledge(taken.position, taken.flight)));
+        assert_eq!((queue.lag(), queue.first_unacknowledged()), ((0, None), None));
     }
 }
