@@ -129,7 +129,8 @@ async fn a_subscriber_that_never_answers_delays_another_by_no_more_than_patience
     client.subscribe("orders", steady.url(), json!({})).await;
     client.subscribe("orders", hanging.url(), json!({ "endpoint": { "timeoutMs": 10_000 } })).await;
 
-    // Patience is one second, and is spent with the first event; the deadline leaves a busy machine some more.
+    // Patience is one second, and the event behind the first one waits for it: once. The deadline leaves a busy machine
+    // some more.
     let mut slowest_later = Duration::ZERO;
     for number in 0..20 {
         let published = Instant::now();
@@ -138,11 +139,11 @@ async fn a_subscriber_that_never_answers_delays_another_by_no_more_than_patience
             (steady.accepted().len() > number).then_some(())
         })
         .await;
-        if number > 0 {
+        if number > 1 {
             slowest_later = slowest_later.max(published.elapsed());
         }
     }
-    assert!(slowest_later < Duration::from_secs(1), "after the first, {slowest_later:?}");
+    assert!(slowest_later < Duration::from_secs(1), "after patience was over, {slowest_later:?}");
     assert!(!hanging.all().is_empty(), "the other one was asked meanwhile");
     assert_eq!(numbers_of(&steady.accepted(), "k"), (0..20).collect::<Vec<_>>());
 }
