@@ -130,17 +130,19 @@ fn run(seed: u64, load: Load, sabotage: Sabotage, outcome: &Outcome) -> Result<(
 #[test]
 fn nothing_that_was_answered_is_lost_wherever_the_power_is_cut() {
     let outcome = Outcome::default();
-    let seeds = seeds::each(300, |seed| run(seed, SMALL, Sabotage::None, &outcome));
-    let interrupted = outcome.interrupted.into_inner();
-    assert!(interrupted * 2 > seeds, "of {} lives only {interrupted} were interrupted", seeds * LIVES);
-    assert!(outcome.accepted.into_inner() > seeds * 10, "there was something to lose");
+    if let Some(seeds) = seeds::each(300, |seed| run(seed, SMALL, Sabotage::None, &outcome)) {
+        let (interrupted, lives) = (outcome.interrupted.into_inner(), seeds * LIVES);
+        assert!(interrupted * 4 > lives, "of {lives} lives only {interrupted} were interrupted");
+        assert!(outcome.accepted.into_inner() > seeds * 10, "there was something to lose");
+    }
 }
 
 #[test]
 fn nothing_that_was_answered_is_lost_while_checkpoints_run() {
     let outcome = Outcome::default();
-    let seeds = seeds::each(10, |seed| run(seed, LARGE, Sabotage::None, &outcome));
-    assert!(outcome.checkpoints.into_inner() * 5 > seeds, "checkpoints did run");
+    if let Some(seeds) = seeds::each(10, |seed| run(seed, LARGE, Sabotage::None, &outcome)) {
+        assert!(outcome.checkpoints.into_inner() * 5 > seeds, "checkpoints did run");
+    }
 }
 
 #[test]
