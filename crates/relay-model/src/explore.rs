@@ -18,7 +18,7 @@ pub struct Report {
     pub steps: usize,
     /// Length of the longest of all shortest ways to a state.
     pub depth: u32,
-    /// The kinds of steps that led to a new state.
+    /// The kinds of steps that were taken, whether or not they led to a new state.
     pub steps_taken: Vec<&'static str>,
     /// False if the search stopped at its limit.
     pub complete: bool,
@@ -119,11 +119,11 @@ pub(crate) fn explore(model: &Model, limit: usize) -> Report {
         collection.prefetch(&all_packed);
         for ((act, after), after_packed) in out.iter().zip(&all_packed) {
             let (number, new) = collection.insert(*after_packed);
+            if !steps_taken.contains(&act.what) {
+                steps_taken.push(act.what);
+            }
             if new {
                 parents.push(at as u32);
-                if !steps_taken.contains(&act.what) {
-                    steps_taken.push(act.what);
-                }
                 if let Some(property) = broken(model, after) {
                     found = Some((property, number));
                     break 'search;

@@ -122,7 +122,10 @@ fn a_trace_is_a_shortest_way_told_step_by_step() {
 #[test]
 fn the_small_runs_come_to_every_step_of_the_machines() {
     let mut taken: Vec<&str> = Vec::new();
-    for run in runs().into_iter().filter(|run| run.size == Size::Small && run.breaks.is_none()) {
+    // An append between a drain's last look and its release takes a fault to come about: one larger run has it.
+    let larger = "delivery: pack and message, 1 fault";
+    let looked_at = |run: &Run| run.breaks.is_none() && (run.size == Size::Small || run.name == larger);
+    for run in runs().into_iter().filter(looked_at) {
         taken.extend(run.search(LIMIT).steps_taken);
     }
     for step in [
