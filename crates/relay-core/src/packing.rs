@@ -3,11 +3,12 @@
 //! The boundaries depend only on the bytes that the client sent, so a repeated request makes the same packs, and the
 //! queue recognises them.
 
-use crate::event::Incoming;
+use crate::event::{Event, Incoming};
 use crate::limits::{MAX_ATTRIBUTES_BYTES, MAX_EVENTS_PER_PACK, MAX_PACK_BYTES, UNORDERED_GROUPS};
 use crate::pack::{DedupId, LaneKey, Pack};
 use crate::time::Time;
 use crate::topic::Topic;
+use bytes::BytesMut;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -92,8 +93,22 @@ pub fn pack(topic: &Topic, accepted_at: Time, events: Vec<Incoming>) -> Packing 
         places.push(Place { pack: index, index: target.pack.events.len() as u16 });
         target.pack.events.push(incoming.event);
     }
-    let planned = |open: Open| Planned { pack: Arc::new(open.pack), previous: open.previous, round: open.round };
+    let planned = |mut open: Open| {
+        own_payloads(&mut open.pack.events);
+        Planned { pack: Arc::new(open.pack), previous: open.previous, round: open.round }
+    };
     Packing { packs: open.into_iter().map(planned).collect(), places }
+}
+
+/// Moves payloads, which were slices of the request's body, into one piece of memory of the pack's own: a pack outlives
+/// its request by far, and would keep the body, many times its size, with it.
+fn own_payloads(events: &mut [Event]) {
+    let mut payloads: Vec<_> = events.iter_mut().filter_map(|event| event.data.shared_mut()).collect();
+    let mut own = BytesMut::with_capacity(payloads.iter().map(|payload| payload.len()).sum());
+    for payload in &mut payloads {
+        own.extend_from_slice(payload);
+        **payload = own.split().freeze();
+    }
 }
 
 /// For each event the position of the first one that is the same; empty for a single event.

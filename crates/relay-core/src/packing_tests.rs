@@ -1,6 +1,7 @@
 use super::*;
-use crate::event::{Event, samples};
+use crate::event::{Event, EventData, samples};
 use crate::names::{PartitionKey, TopicId, TopicName};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 fn topic() -> Topic {
@@ -120,5 +121,25 @@ proptest! {
             packing.packs.iter().map(|planned| (planned.pack.group(), planned.pack.dedup())).collect::<Vec<_>>()
         };
         prop_assert_eq!(dedups(&packing), dedups(&again));
+    }
+}
+
+#[test]
+fn payloads_do_not_keep_the_request_s_body() {
+    let body = Bytes::from_static(br#"[{"a":1},{"b":2},{"c":3}]"#);
+    let with = |key, id, data: std::ops::Range<usize>| {
+        let mut incoming = incoming(Some(key), id, 10);
+        incoming.event.data = EventData::Json(body.slice(data));
+        incoming
+    };
+    let packing = packed(vec![with("a", "1", 1..8), with("b", "2", 9..16), with("a", "3", 17..24)]);
+    let payloads = |pack: usize| packing.packs[pack].pack.events.iter().map(|event| event.data.clone());
+    let json = |text: &'static str| EventData::Json(Bytes::from_static(text.as_bytes()));
+    assert_eq!(payloads(0).collect::<Vec<_>>(), [json(r#"{"a":1}"#), json(r#"{"c":3}"#)]);
+    assert_eq!(payloads(1).collect::<Vec<_>>(), [json(r#"{"b":2}"#)]);
+    let request = body.as_ptr_range();
+    for data in payloads(0).chain(payloads(1)) {
+        let EventData::Json(bytes) = data else { panic!("{data:?}") };
+        assert!(!request.contains(&bytes.as_ptr()));
     }
 }

@@ -10,7 +10,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use relay_core::event::fault as event;
@@ -28,9 +27,6 @@ use std::time::Duration;
 /// How long a publisher should wait before it repeats what the queue did not take.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Bodies up to this size are copied.
-const MAX_COPIED_BYTES: usize = 32 * 1024;
-
 /// The routes that take events.
 pub(crate) fn routes() -> Router<AppState> {
     Router::new().route("/v1/topics/{topic}/events", post(publish))
@@ -44,7 +40,7 @@ async fn publish(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = unpinned(body::read(&state, &parts.headers, body).await?);
+    let body = body::read(&state, &parts.headers, body).await?;
     query.finish()?;
     let name = segments.topic()?;
     caller.require(Action::Publish, &name)?;
@@ -57,12 +53,6 @@ async fn publish(
         None => answer(&published),
         Some(failure) => Err(incomplete(failure, &published)),
     }
-}
-
-/// Payloads live as long as their events, and share the body's memory: that of a small one is the connection's buffer,
-/// many times its size, which the connection would then have to replace for every request.
-fn unpinned(body: Bytes) -> Bytes {
-    if body.len() <= MAX_COPIED_BYTES { Bytes::copy_from_slice(&body) } else { body }
 }
 
 /// The topic to publish to; the broker's own are not for others.

@@ -130,4 +130,12 @@ impl EventData {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The bytes, where they may be part of something larger.
+    pub(crate) fn shared_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            EventData::Json(bytes) | EventData::Binary(bytes) => Some(bytes),
+            EventData::None | EventData::Text(_) | EventData::Stored(_) => None,
+        }
+    }
 }

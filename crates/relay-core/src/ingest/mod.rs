@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub struct PublishRequest<'a> {
     /// All headers, names in lower case.
     pub headers: &'a [(&'a str, &'a [u8])],
-    /// The body; payloads are shared with it, not copied.
+    /// The body; let go as soon as it is read.
     pub body: Bytes,
     /// Name of the principal that publishes: tells apart the `Idempotency-Key`s of several.
     pub publisher: &'a str,
@@ -178,6 +178,7 @@ async fn read_and_accept(
 ) -> Result<Published, IngestFault> {
     let now = needs.clock.now();
     let events = request::read(topic, &request, now, needs.ids)?;
+    drop(request);
     accept_at(needs, topic, now, events).await.map_err(IngestFault::Port)
 }
 
