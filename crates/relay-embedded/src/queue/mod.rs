@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use window::{Taken, Window};
 
 /// Most messages that are kept in memory; those behind them are loaded as these go.
-const MOST: usize = 65_536;
+const MOST: usize = 16_384;
 /// Messages loaded at once.
 const LOAD: usize = 2_048;
 
@@ -97,7 +97,7 @@ impl Queue {
             // Behind what is not loaded, nothing is kept: order goes before speed.
             if state.through == state.last && state.window.len() < MOST {
                 state.through = position;
-                let cached = Some((prepared.pack.clone(), prepared.encoded.len()));
+                let cached = Some((prepared.pack.clone(), prepared.pack.size()));
                 state.window.push(position, given.position.at, prepared.group, 0, cached);
             }
             state.last = position;

@@ -21,7 +21,7 @@ pub(crate) const IDLE_FLUSH: Duration = Duration::from_millis(200);
 /// Most pieces of work in one transaction,
 const MOST: usize = 1024;
 /// and most bytes of packs.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// All that the writer's thread works with.
 pub(crate) struct Engine {

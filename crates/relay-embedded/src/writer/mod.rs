@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// Bytes of packs that may wait for the writer; more are throttled.
-const WAITING_BYTES: usize = 64 * 1024 * 1024;
+const WAITING_BYTES: usize = 32 * 1024 * 1024;
 
 /// What the writer is told.
 pub(crate) enum Command {
