@@ -4,7 +4,7 @@ use crate::address::AddressPolicy;
 use crate::config::{Config, ConfigFault, WallClock};
 use crate::connection::Connection;
 use crate::connector::Connector;
-use crate::directory::{Destination, Directory};
+use crate::directory::{Destination, Directory, Endpoint};
 use crate::pool::Pool;
 use crate::target::UrlFault;
 use crate::{answer, fault, headers, tls};
@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use http::{HeaderValue, Response};
 use hyper::body::Incoming;
 use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
+use std::pin::pin;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -99,27 +100,56 @@ impl HttpWebhookClient {
     ) -> Result<(Connection, Response<Incoming>), WebhookError> {
         let message = || headers::message(request, destination, &self.user_agent);
 
-        while let Some(mut connection) = self.pool.take(&destination.endpoint) {
-            if !connection.is_reusable().await {
-                continue;
+        let turn = match self.way(&destination.endpoint).await? {
+            Way::Idle(mut connection) => {
+                match connection.send(message()?).await.map_err(|error| fault::of_exchange(&error)) {
+                    Ok(head) => return Ok((connection, head)),
+                    Err(WebhookError::Reset) => turn(&destination.endpoint).await?,
+                    Err(error) => return Err(error),
+                }
             }
-            match connection.send(message()?).await.map_err(|error| fault::of_exchange(&error)) {
-                Ok(head) => return Ok((connection, head)),
-                Err(WebhookError::Reset) => break,
-                Err(error) => return Err(error),
-            }
-        }
+            Way::New(turn) => turn,
+        };
         // Boxed, so that the many requests that need no new connection are not as large as the handshake.
-        let mut connection = Box::pin(self.open(destination)).await?;
+        let mut connection = Box::pin(self.open(destination, turn)).await?;
         let head = connection.send(message()?).await.map_err(|error| fault::of_exchange(&error))?;
         Ok((connection, head))
     }
 
-    async fn open(&self, destination: &Destination) -> Result<Connection, WebhookError> {
+    /// What comes first: a connection that idles, or the turn to make a new one.
+    async fn way<'a>(&self, endpoint: &'a Endpoint) -> Result<Way<'a>, WebhookError> {
+        let mut turn = pin!(turn(endpoint));
+        loop {
+            while let Some(mut connection) = self.pool.take(endpoint) {
+                if connection.is_reusable().await {
+                    return Ok(Way::Idle(connection));
+                }
+            }
+            tokio::select! {
+                biased;
+                turn = &mut turn => return turn.map(Way::New),
+                () = endpoint.parked.notified() => {}
+            }
+        }
+    }
+
+    async fn open(&self, destination: &Destination, _turn: SemaphorePermit<'_>) -> Result<Connection, WebhookError> {
         let slot = self.pool.reserve();
         let stream = self.connector.connect(&destination.endpoint.origin).await?;
         Connection::open(stream, slot).await.map_err(|error| fault::of_exchange(&error))
     }
+}
+
+/// What a request can be sent on.
+enum Way<'a> {
+    Idle(Connection),
+    /// A new connection, to be made now.
+    New(SemaphorePermit<'a>),
+}
+
+/// The turn to make a connection.
+async fn turn(endpoint: &Endpoint) -> Result<SemaphorePermit<'_>, WebhookError> {
+    endpoint.handshakes.acquire().await.map_err(|_| WebhookError::Connect)
 }
 
 #[async_trait]

@@ -6,7 +6,7 @@ use http::{HeaderValue, Uri};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// URLs remembered. Beyond it, those not used lately are forgotten; a few MiB at most.
 const REMEMBERED: usize = 8192;
@@ -18,7 +18,15 @@ pub(crate) struct Endpoint {
     pub(crate) origin: Origin,
     /// One permit for each connection that may be in use.
     pub(crate) permits: Semaphore,
+    /// One permit for each connection that may be in the making.
+    pub(crate) handshakes: Semaphore,
+    /// A connection idles again.
+    pub(crate) parked: Notify,
 }
+
+/// Connections to one endpoint that are made at once. Servers drop what overflows their queue of new connections
+/// (as few as 5 in simple ones, often 128), and it takes a second until that is noticed and tried again.
+const HANDSHAKES: usize = 16;
 
 /// A URL, ready to be posted to.
 pub(crate) struct Destination {
@@ -69,7 +77,13 @@ impl Known {
         }
         let id = self.next_id;
         self.next_id += 1;
-        let endpoint = Arc::new(Endpoint { id, origin: origin.clone(), permits: Semaphore::new(max_per_endpoint) });
+        let endpoint = Arc::new(Endpoint {
+            id,
+            origin: origin.clone(),
+            permits: Semaphore::new(max_per_endpoint),
+            handshakes: Semaphore::new(HANDSHAKES),
+            parked: Notify::new(),
+        });
         self.endpoints.insert(origin, Arc::downgrade(&endpoint));
         endpoint
     }

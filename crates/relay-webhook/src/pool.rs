@@ -64,6 +64,7 @@ impl Pool {
         let now = Instant::now();
         if now.duration_since(connection.opened) < self.max_age {
             self.lock().insert(Parked { connection, endpoint: Arc::clone(endpoint), since: now });
+            endpoint.parked.notify_one();
         }
     }
 

@@ -2,12 +2,16 @@
 
 use crate::server::{Server, read_request, wait_for_close};
 use crate::{PLENTY, SHORT, config, post, request};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use relay_core::ports::webhook::{WebhookClient, WebhookError};
-use relay_webhook::{ConfigFault, HttpWebhookClient};
+use relay_webhook::{Config, ConfigFault, HttpWebhookClient, Resolver};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Barrier, mpsc};
+use tokio::sync::{Barrier, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 const EMPTY: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -141,6 +145,46 @@ async fn a_request_that_times_out_frees_its_place() {
         assert_eq!(client.post(request(&silent.url(), SHORT)).await, Err(WebhookError::Timeout));
     }
     assert_eq!(silent.accepted(), 2);
+}
+
+/// Resolves once it is let, and tells how many are waiting for that.
+struct Gate {
+    waiting: AtomicUsize,
+    opened: Semaphore,
+}
+
+#[async_trait]
+impl Resolver for Gate {
+    async fn resolve(&self, _host: &str) -> std::io::Result<Vec<IpAddr>> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.opened.acquire().await.unwrap().forget();
+        Ok(vec![IpAddr::from([127, 0, 0, 1])])
+    }
+}
+
+#[tokio::test]
+async fn few_connections_to_an_endpoint_are_made_at_once_and_those_waiting_take_what_idles_first() {
+    let server = Server::answering(EMPTY).await;
+    let gate = Arc::new(Gate { waiting: AtomicUsize::new(0), opened: Semaphore::new(0) });
+    let client = HttpWebhookClient::new(Config { resolver: gate.clone(), ..config() }).unwrap();
+    let url = format!("http://localhost:{}/", server.address.port());
+    let mut posts: Vec<_> = (0..40).map(|_| Box::pin(post(&client, &url))).collect();
+    for post in &mut posts {
+        assert!(poll_once(post).await.is_none());
+    }
+    assert_eq!(gate.waiting.load(Ordering::SeqCst), 16);
+    gate.opened.add_permits(1);
+    // The first connection serves its own request and those that wait for a turn, but one: that has got its turn.
+    let mut all: FuturesUnordered<_> = posts.into_iter().collect();
+    for _ in 0..24 {
+        all.next().await.unwrap().unwrap();
+    }
+    assert!(poll_once(&mut all.next()).await.is_none());
+    assert_eq!(gate.waiting.load(Ordering::SeqCst), 17);
+    gate.opened.add_permits(16);
+    while let Some(posted) = all.next().await {
+        posted.unwrap();
+    }
 }
 
 #[tokio::test]
