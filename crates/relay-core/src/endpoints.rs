@@ -4,17 +4,19 @@
 //! circuit, since when an endpoint fails) is written to the subscription.
 
 use crate::circuit::Circuit;
-use crate::limits::SLOW_FOR;
+use crate::limits::PATIENCE;
 use crate::names::SubscriptionId;
 use crate::pack::LaneId;
+use crate::slowness::Slowness;
 use crate::time::Time;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Health {
     circuit: Circuit,
-    slow_until: Time,
+    slowness: Slowness,
     second: u64,
     requests: u32,
 }
@@ -56,14 +58,24 @@ impl Endpoints {
         FailureNote { opens, in_a_row }
     }
 
-    /// The endpoint let others wait: for a while its subscription is given no patience.
+    /// The endpoint has let others wait for as long as they may.
     pub fn was_slow(&self, subscription: &SubscriptionId, now: Time) {
-        self.map().entry(subscription.clone()).or_default().slow_until = now + SLOW_FOR;
+        self.map().entry(subscription.clone()).or_default().slowness.was_slow(now);
     }
 
-    /// True if it let others wait not long ago.
+    /// An attempt took so long, however it ended.
+    pub fn answered(&self, subscription: &SubscriptionId, after: Duration, now: Time) {
+        let mut map = self.map();
+        match map.get_mut(subscription) {
+            Some(health) => health.slowness.answered(after, now),
+            None if after >= PATIENCE => map.entry(subscription.clone()).or_default().slowness.was_slow(now),
+            None => {}
+        }
+    }
+
+    /// True if nobody should wait for it: see [`Slowness`].
     pub fn is_slow(&self, subscription: &SubscriptionId, now: Time) -> bool {
-        self.map().get(subscription).is_some_and(|health| now < health.slow_until)
+        self.map().get(subscription).is_some_and(|health| health.slowness.is_slow(now))
     }
 
     /// Takes one of `limit` permits of the present second; else the time at which to ask again.
@@ -102,15 +114,5 @@ mod tests {
         assert!(endpoints.permit(&sub, 2, Time(1500)).is_ok());
         assert_eq!(endpoints.permit(&sub, 2, Time(1999)), Err(Time(2000)));
         assert!(endpoints.permit(&sub, 2, Time(2000)).is_ok());
-    }
-
-    #[test]
-    fn slowness_passes() {
-        let endpoints = Endpoints::default();
-        let sub = SubscriptionId::new("sub").unwrap();
-        assert!(!endpoints.is_slow(&sub, Time(0)));
-        endpoints.was_slow(&sub, Time(0));
-        assert!(endpoints.is_slow(&sub, Time(59_999)));
-        assert!(!endpoints.is_slow(&sub, Time(60_000)));
     }
 }

@@ -26,6 +26,7 @@ pub mod resume;
 pub mod retry;
 pub mod sequence;
 pub mod signing;
+pub mod slowness;
 pub mod subscription;
 pub mod sweep;
 pub mod system_event;

@@ -46,9 +46,11 @@ pub const DISPATCH_DEADLINE: Duration = Duration::from_secs(2);
 pub const STATUS_AGE: Duration = Duration::from_secs(2);
 /// How long one subscriber may keep the others of a message waiting.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+/// What is left of it for those that others wait for, however long the queue is.
+pub const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 /// How long a detached request is still waited for.
 pub const DETACHED_WAIT: Duration = Duration::from_secs(2);
-/// How long a subscription counts as slow or failing after a time-out or a detached request.
+/// How long a subscription counts as slow after it let others wait, unless quick answers show the contrary before.
 pub const SLOW_FOR: Duration = Duration::from_secs(60);
 /// A message received more often than this may be crashing the process: its lanes are held without an attempt.
 pub const MAX_RECEIVES: u32 = 5;

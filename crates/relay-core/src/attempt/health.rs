@@ -33,9 +33,6 @@ impl Attempter {
                 change(&self.ports, &subscription.id, Change::Disable, "gone").await.map(drop)
             }
             Outcome::Failed(failed) if failed.is_transient() => {
-                if failed.error == Some(crate::ports::webhook::WebhookError::Timeout) {
-                    self.endpoints.was_slow(&subscription.id, self.ports.clock.now());
-                }
                 let note = self.endpoints.failed(&subscription.id, job.lane);
                 if note.opens {
                     change(&self.ports, &subscription.id, Change::Open, "failing").await.map(drop)

@@ -82,7 +82,9 @@ impl Attempter {
 
     async fn finish(&self, job: &Job, started_at: Time, result: Result<WebhookResponse, WebhookError>) -> Answer {
         let outcome = Outcome::of(&result);
-        let duration = self.ports.clock.now().since(started_at);
+        let now = self.ports.clock.now();
+        let duration = now.since(started_at);
+        self.endpoints.answered(&job.subscription.id, duration, now);
         let answer = Answer { attempts: records(job, started_at, duration, &outcome, result.ok()), outcome };
         self.note(job, &answer.outcome).await;
         answer

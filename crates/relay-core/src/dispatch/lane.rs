@@ -8,7 +8,7 @@ use crate::delivery::EventRef;
 use crate::lane::table::{NewLane, Progress, Reschedule, Switched};
 use crate::lane::work::{Detached, LaneWork, Step};
 use crate::lane::{BacklogItem, HoldReason, LaneRef, Lease, OwnerId, PutId, rest_key};
-use crate::limits::{DETACHED_WAIT, LEASE};
+use crate::limits::{DETACHED_WAIT, LEASE, PATIENCE};
 use crate::ports::{Attempt, HeadFailure, PortError, Ports, WakeUp};
 use crate::retry::Verdict;
 use crate::sequence::Sequence;
@@ -135,7 +135,7 @@ impl Dispatcher {
                         }
                         Either::Right(((), request)) => {
                             let now = self.ports.clock.now();
-                            self.attempter.endpoints().was_slow(&lane.state.subscription.id, now);
+                            self.note_impatience(&lane.state.subscription, started_at, now);
                             let lease = Lease { owner: self.ports.ids.owner(), until: now + LEASE };
                             hold = Hold {
                                 reason: HoldReason::Slow,
@@ -181,6 +181,13 @@ impl Dispatcher {
             end.detached = Some(settle.run(in_flight).boxed());
         }
         Ok(())
+    }
+
+    /// Patience with a request is over. Where it lasted less than [`PATIENCE`], that says nothing of the endpoint yet.
+    pub(super) fn note_impatience(&self, subscription: &Subscription, started_at: Time, now: Time) {
+        if now.since(started_at) >= PATIENCE {
+            self.attempter.endpoints().was_slow(&subscription.id, now);
+        }
     }
 
     /// The events that go into one request, from an index on.

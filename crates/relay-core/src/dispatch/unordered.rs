@@ -14,6 +14,7 @@ use crate::pack::LaneId;
 use crate::ports::{Attempt, HeadFailure, PortError, Ports};
 use crate::retry::Verdict;
 use crate::subscription::Subscription;
+use crate::time::Time;
 use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -46,6 +47,7 @@ impl Dispatcher {
         let untried = || self.untried(&subscription, message.suspect);
         let mut waiting = 0..message.outgoing.len();
         let mut running: FuturesUnordered<Request> = FuturesUnordered::new();
+        let mut underway: Vec<(u16, Time)> = Vec::new();
         let mut held: Vec<(u16, Hold)> = Vec::new();
         let may_attempt = subscription.is_active() && !subscription.is_drained_only() && !message.suspect;
         if !may_attempt {
@@ -55,6 +57,7 @@ impl Dispatcher {
         loop {
             while running.len() < AT_ONCE && self.ports.clock.now() <= lane.state.deadline {
                 let Some(index) = waiting.next() else { break };
+                underway.push((index, self.ports.clock.now()));
                 running.push(self.request(&subscription, lane.state.id, message, index));
             }
             if running.is_empty() {
@@ -62,6 +65,7 @@ impl Dispatcher {
             }
             match select(running.next(), over.as_mut()).await {
                 Either::Left((Some((index, answer)), _)) => {
+                    underway.retain(|(one, _)| *one != index);
                     end.attempts.extend(answer.attempts);
                     if let Outcome::Failed(failure) = answer.outcome
                         && let Some(hold) =
@@ -72,7 +76,9 @@ impl Dispatcher {
                 }
                 Either::Left((None, _)) => break,
                 Either::Right(_) => {
-                    self.attempter.endpoints().was_slow(&subscription.id, self.ports.clock.now());
+                    if let Some((_, started_at)) = underway.first() {
+                        self.note_impatience(&subscription, *started_at, self.ports.clock.now());
+                    }
                     break;
                 }
             }
