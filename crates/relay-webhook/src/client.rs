@@ -141,6 +141,7 @@ impl HttpWebhookClient {
 }
 
 /// What a request can be sent on.
+#[expect(clippy::large_enum_variant, reason = "made for every request, and taken apart at once")]
 enum Way<'a> {
     Idle(Connection),
     /// A new connection, to be made now.
