@@ -34,12 +34,12 @@ impl HttpWebhookClient {
     /// A [`ConfigFault`] for a bound of 0, a `user-agent` that cannot be sent, or a certificate that cannot be read.
     pub fn new(config: Config) -> Result<Self, ConfigFault> {
         let bounds = 1..=Semaphore::MAX_PERMITS;
-        if !bounds.contains(&config.max_per_endpoint) || !bounds.contains(&config.max_total) {
+        if !bounds.contains(&config.max_per_url) || !bounds.contains(&config.max_total) {
             return Err(ConfigFault::Limits);
         }
         let tls = tls::connector(&config)?;
         Ok(Self {
-            directory: Directory::new(config.policy.clone(), config.max_per_endpoint),
+            directory: Directory::new(config.policy.clone(), config.max_per_url),
             total: Semaphore::new(config.max_total),
             pool: Pool::new(config.max_total, config.idle_timeout, config.max_connection_age),
             connector: Connector { policy: config.policy, resolver: config.resolver, tls },
@@ -81,12 +81,12 @@ impl HttpWebhookClient {
         Ok(answer)
     }
 
-    /// The endpoint's permit first: a request that waits for a slow endpoint must not hold what others could use.
+    /// The URL's permit first: a request that waits for a slow webhook must not hold what others could use.
     async fn permits<'a>(&'a self, destination: &'a Destination) -> Result<[SemaphorePermit<'a>; 2], WebhookError> {
         // A semaphore only fails once it is closed, which these never are.
-        let endpoint = destination.endpoint.permits.acquire().await.map_err(|_| WebhookError::Connect)?;
+        let own = destination.permits.acquire().await.map_err(|_| WebhookError::Connect)?;
         let total = self.total.acquire().await.map_err(|_| WebhookError::Connect)?;
-        Ok([endpoint, total])
+        Ok([own, total])
     }
 
     /// Sends on an idle connection, or else on a new one.

@@ -14,8 +14,8 @@ pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub struct Config {
     /// Which addresses may be connected to.
     pub policy: AddressPolicy,
-    /// Connections, and so requests in progress, per scheme, host and port. Default 256.
-    pub max_per_endpoint: usize,
+    /// Requests in progress, and so connections in use, per URL. Default 256.
+    pub max_per_url: usize,
     /// Connections, in use and idle, to all endpoints together. Default 1024.
     pub max_total: usize,
     /// How long a connection may idle before it is no longer used. Default 60 s, which is what most servers and load
@@ -41,7 +41,7 @@ impl Config {
     pub fn new(policy: AddressPolicy, wall_clock: WallClock) -> Self {
         Self {
             policy,
-            max_per_endpoint: 256,
+            max_per_url: 256,
             max_total: 1024,
             idle_timeout: Duration::from_secs(60),
             max_connection_age: Duration::from_secs(300),
@@ -58,7 +58,7 @@ impl Config {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigFault {
     /// A bound on connections is 0 or beyond what can be counted.
-    #[error("max_per_endpoint and max_total must be from 1 to {max}", max = tokio::sync::Semaphore::MAX_PERMITS)]
+    #[error("max_per_url and max_total must be from 1 to {max}", max = tokio::sync::Semaphore::MAX_PERMITS)]
     Limits,
     /// The `user-agent` cannot be a header's value.
     #[error("user_agent must be visible ASCII")]

@@ -16,8 +16,6 @@ pub(crate) struct Endpoint {
     /// Unique in the process' life of a directory.
     pub(crate) id: u64,
     pub(crate) origin: Origin,
-    /// One permit for each connection that may be in use.
-    pub(crate) permits: Semaphore,
     /// One permit for each connection that may be in the making.
     pub(crate) handshakes: Semaphore,
     /// A connection idles again.
@@ -31,6 +29,9 @@ const HANDSHAKES: usize = 16;
 /// A URL, ready to be posted to.
 pub(crate) struct Destination {
     pub(crate) endpoint: Arc<Endpoint>,
+    /// One permit for each request that may be in progress. Those of an origin's other URLs are not for this one: a
+    /// webhook that hangs must not take them from another subscriber's that happens to live at the same host.
+    pub(crate) permits: Semaphore,
     pub(crate) authority: HeaderValue,
     pub(crate) resource: Uri,
     used: AtomicBool,
@@ -38,7 +39,7 @@ pub(crate) struct Destination {
 
 pub(crate) struct Directory {
     policy: AddressPolicy,
-    max_per_endpoint: usize,
+    max_per_url: usize,
     known: Mutex<Known>,
 }
 
@@ -51,8 +52,8 @@ struct Known {
 }
 
 impl Directory {
-    pub(crate) fn new(policy: AddressPolicy, max_per_endpoint: usize) -> Self {
-        Self { policy, max_per_endpoint, known: Mutex::default() }
+    pub(crate) fn new(policy: AddressPolicy, max_per_url: usize) -> Self {
+        Self { policy, max_per_url, known: Mutex::default() }
     }
 
     pub(crate) fn find(&self, url: &Arc<str>) -> Result<Arc<Destination>, UrlFault> {
@@ -62,8 +63,9 @@ impl Directory {
             return Ok(Arc::clone(destination));
         }
         let Target { origin, authority, resource } = Target::parse(url, &self.policy)?;
-        let endpoint = known.endpoint(origin, self.max_per_endpoint);
-        let destination = Arc::new(Destination { endpoint, authority, resource, used: AtomicBool::new(true) });
+        let endpoint = known.endpoint(origin);
+        let (permits, used) = (Semaphore::new(self.max_per_url), AtomicBool::new(true));
+        let destination = Arc::new(Destination { endpoint, permits, authority, resource, used });
         known.make_room();
         known.destinations.insert(Arc::clone(url), Arc::clone(&destination));
         Ok(destination)
@@ -71,7 +73,7 @@ impl Directory {
 }
 
 impl Known {
-    fn endpoint(&mut self, origin: Origin, max_per_endpoint: usize) -> Arc<Endpoint> {
+    fn endpoint(&mut self, origin: Origin) -> Arc<Endpoint> {
         if let Some(endpoint) = self.endpoints.get(&origin).and_then(Weak::upgrade) {
             return endpoint;
         }
@@ -80,7 +82,6 @@ impl Known {
         let endpoint = Arc::new(Endpoint {
             id,
             origin: origin.clone(),
-            permits: Semaphore::new(max_per_endpoint),
             handshakes: Semaphore::new(HANDSHAKES),
             parked: Notify::new(),
         });
@@ -123,7 +124,7 @@ mod tests {
         );
         assert!(Arc::ptr_eq(&a.endpoint, &b.endpoint));
         assert_ne!(a.endpoint.id, other.endpoint.id);
-        assert_eq!(a.endpoint.permits.available_permits(), 7);
+        assert_eq!((a.permits.available_permits(), b.permits.available_permits()), (7, 7));
     }
 
     #[test]

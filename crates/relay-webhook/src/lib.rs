@@ -14,7 +14,7 @@
 //!
 //! - **Addresses** ([`AddressPolicy`]): only public ones, unless an operator admits more. The address that was checked is the
 //!   address that is connected to: nothing resolves a name a second time.
-//! - **Bounds**: connections per endpoint and in total, the size of the answer's head and body, and the whole exchange's time.
+//! - **Bounds**: requests in progress per URL and in total, the size of the answer's head and body, and the whole exchange's time.
 //! - **Not done**: redirects, proxies, cookies, decompression, HTTP/2.
 //! - **Speed**: a connection is driven by the task that posts on it. No task is spawned per connection, so an exchange
 //!   takes no hand-over between tasks, dropping the future closes the socket at once, and a process that is frozen between

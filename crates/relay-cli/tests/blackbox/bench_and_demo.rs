@@ -80,10 +80,11 @@ async fn a_hanging_subscriber_leaves_the_other_s_latency_alone() {
     for _ in 0..3 {
         let report = bench(&[
             "isolation",
+            // More requests hang than one URL may have in progress.
             "--rate",
-            "200",
+            "400",
             "--keys",
-            "50",
+            "1000",
             "--connections",
             "8",
             "--duration",

@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 
 const EMPTY: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
-fn client(max_per_endpoint: usize, max_total: usize) -> Arc<HttpWebhookClient> {
+fn client(max_per_url: usize, max_total: usize) -> Arc<HttpWebhookClient> {
     let mut config = config();
-    config.max_per_endpoint = max_per_endpoint;
+    config.max_per_url = max_per_url;
     config.max_total = max_total;
     Arc::new(HttpWebhookClient::new(config).unwrap())
 }
@@ -58,7 +58,7 @@ impl Hanging {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_has_no_more_requests_in_progress_than_its_bound() {
+async fn a_url_has_no_more_requests_in_progress_than_its_bound() {
     let (barrier, now, peak) =
         (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let highest = Arc::clone(&peak);
@@ -122,6 +122,32 @@ async fn requests_that_wait_for_a_slow_endpoint_leave_the_others_theirs() {
         assert!(poll_once(wait).await.is_none());
     }
     assert!(post(&client, &other.url()).await.is_ok());
+    first.abort();
+}
+
+#[tokio::test]
+async fn a_url_that_hangs_leaves_the_others_of_its_host_theirs() {
+    let client = client(1, 100);
+    let (arrive, mut arrived) = mpsc::unbounded_channel();
+    let server = Server::start(move |number, mut stream| {
+        let arrive = arrive.clone();
+        async move {
+            read_request(&mut stream).await;
+            arrive.send(()).unwrap();
+            if number == 0 {
+                wait_for_close(&mut stream).await;
+            }
+            stream.write_all(EMPTY.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let first = {
+        let (client, url) = (Arc::clone(&client), server.url());
+        tokio::spawn(async move { post(&client, &url).await })
+    };
+    arrived.recv().await.unwrap();
+    assert_eq!(client.post(request(&server.url(), SHORT)).await, Err(WebhookError::Timeout));
+    assert!(post(&client, &format!("{}/other", server.url())).await.is_ok());
     first.abort();
 }
 
@@ -214,9 +240,9 @@ async fn idle_connections_count_and_give_way() {
 
 #[test]
 fn settings_that_cannot_work_are_refused() {
-    for (per_endpoint, total) in [(0, 1), (1, 0), (usize::MAX, 1), (1, usize::MAX)] {
+    for (per_url, total) in [(0, 1), (1, 0), (usize::MAX, 1), (1, usize::MAX)] {
         let mut config = config();
-        (config.max_per_endpoint, config.max_total) = (per_endpoint, total);
+        (config.max_per_url, config.max_total) = (per_url, total);
         assert_eq!(HttpWebhookClient::new(config).err(), Some(ConfigFault::Limits));
     }
     let mut config = config();
