@@ -41,7 +41,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             messages: 512,
-            bytes: 32 * 1024 * 1024,
+            bytes: 8 * 1024 * 1024,
             drains: 512,
             drains_per_subscription: 128,
             sweep_every: Duration::from_secs(60),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Most bytes of packs that are kept; others are read again when they are received.
-const CACHED_BYTES: usize = 10 * 1024 * 1024;
+const CACHED_BYTES: usize = 8 * 1024 * 1024;
 
 /// A message's pack, and what it keeps in memory.
 pub(crate) type Cached = (Arc<Pack>, usize);
