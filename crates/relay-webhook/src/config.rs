@@ -14,7 +14,7 @@ pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub struct Config {
     /// Which addresses may be connected to.
     pub policy: AddressPolicy,
-    /// Requests in progress, and so connections in use, per URL. Default 256.
+    /// Requests in progress, and so connections in use, per URL. Default 128.
     pub max_per_url: usize,
     /// Connections, in use and idle, to all endpoints together. Default 1024.
     pub max_total: usize,
@@ -41,7 +41,7 @@ impl Config {
     pub fn new(policy: AddressPolicy, wall_clock: WallClock) -> Self {
         Self {
             policy,
-            max_per_url: 256,
+            max_per_url: 128,
             max_total: 1024,
             idle_timeout: Duration::from_secs(60),
             max_connection_age: Duration::from_secs(300),
