@@ -1,6 +1,7 @@
 //! Requests to webhooks: body, headers, signature, in the subscription's mode.
 
 use crate::attempt::{Job, Prepared};
+use crate::digest::{hexadecimal, sha256};
 use crate::event::write::{self, Payload, Stamp};
 use crate::event::{Event, EventData};
 use crate::pack::Pack;
@@ -11,9 +12,7 @@ use crate::sequence::{PackSequence, Sequence};
 use crate::subscription::Mode;
 use crate::time::Time;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 /// A pack on its way out. What does not depend on the subscription is made once for all of them.
@@ -199,14 +198,6 @@ async fn batch(ports: &Ports, job: &Job) -> Result<Bytes, PortError> {
 
 /// `batch-` and 16 hexadecimal digits of the SHA-256 over the events' webhook ids.
 fn batch_id(job: &Job) -> String {
-    let mut hasher = Sha256::new();
-    for event in &job.events {
-        hasher.update(event.made().webhook_id.as_bytes());
-    }
-    let mut id = "batch-".to_owned();
-    for byte in &hasher.finalize()[..8] {
-        // Writing to a String does not fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    id
+    let ids = job.events.iter().map(|event| event.made().webhook_id.as_bytes());
+    format!("batch-{}", hexadecimal(&sha256(ids)[..8]))
 }

@@ -7,6 +7,7 @@ pub mod circuit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod delivery;
+pub mod digest;
 pub mod dispatch;
 pub mod drain;
 pub mod endpoints;

@@ -1,11 +1,11 @@
 //! Replay ids: opaque tokens that name an event in its topic.
 
+use crate::digest::sha256;
 use crate::pack::LaneKey;
 use crate::sequence::{PackSequence, Sequence};
 use crate::time::Time;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
@@ -55,8 +55,8 @@ impl ReplayId {
 /// First 64 bits of the SHA-256 of a key: what the log is sharded by.
 pub fn key_hash(key: &LaneKey) -> u64 {
     let digest = match key {
-        LaneKey::Ordered(key) => Sha256::digest(key.as_str().as_bytes()),
-        LaneKey::Unordered(number) => Sha256::digest(number.to_be_bytes()),
+        LaneKey::Ordered(key) => sha256([key.as_str().as_bytes()]),
+        LaneKey::Unordered(number) => sha256([&number.to_be_bytes()[..]]),
     };
     digest[..8].iter().fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }

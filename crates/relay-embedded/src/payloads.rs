@@ -3,8 +3,8 @@
 use crate::fault;
 use async_trait::async_trait;
 use bytes::Bytes;
+use relay_core::digest::{hexadecimal, sha256};
 use relay_core::ports::{Payloads, PortError};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,7 @@ impl PayloadsPort {
 }
 
 fn is_hash_of(hash: &str, bytes: &[u8]) -> bool {
-    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
-    Sha256::digest(bytes).iter().flat_map(digits).eq(hash.bytes())
+    hexadecimal(&sha256([bytes])) == hash
 }
 
 fn sync_folder(folder: &Path) -> std::io::Result<()> {

@@ -8,6 +8,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use relay_core::digest::{hexadecimal, sha256};
 use relay_core::event::EventData;
 use relay_core::grants::{Action, ApiKey, Grant, TopicPattern};
 use relay_core::names::{KeyId, TopicId, TopicName};
@@ -19,7 +20,6 @@ use relay_core::topic::Topic;
 use relay_http::{AdminKey, AppState, Background, Job, Options, router};
 use relay_sim::{ManualClock, Simulated};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tower::ServiceExt;
 
@@ -213,7 +213,7 @@ async fn limits_are_answered_with_413() {
 #[tokio::test]
 async fn only_who_may_publish_to_the_topic_does() {
     let broker = broker().await;
-    let hash = Sha256::digest(b"other").iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hexadecimal(&sha256([&b"other"[..]]));
     let grant = |action, topics| Grant { action, topics: TopicPattern::new(topics).unwrap() };
     let key = ApiKey {
         id: KeyId::new("key_1").unwrap(),

@@ -4,16 +4,19 @@ use crate::locked;
 use crate::simulated::Simulated;
 use async_trait::async_trait;
 use bytes::Bytes;
+use relay_core::digest::{hexadecimal, sha256};
 use relay_core::ports::{Payloads, PortError};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 pub(crate) type PayloadStore = BTreeMap<String, Bytes>;
 
 /// Checks that bytes have the hash they are stored under.
 fn checked(hash: &str, bytes: &Bytes) -> Result<Bytes, PortError> {
-    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    if digits == hash { Ok(bytes.clone()) } else { Err(PortError::Corrupt("not the payload's hash".to_owned())) }
+    if hexadecimal(&sha256([&bytes[..]])) == hash {
+        Ok(bytes.clone())
+    } else {
+        Err(PortError::Corrupt("not the payload's hash".to_owned()))
+    }
 }
 
 #[async_trait]

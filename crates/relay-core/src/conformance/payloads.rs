@@ -1,10 +1,9 @@
 //! The contract of [`crate::ports::Payloads`].
 
 use super::{Harness, run};
+use crate::digest::{hexadecimal, sha256};
 use crate::ports::PortError;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Runs all cases.
 pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
@@ -16,10 +15,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
 }
 
 fn name_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all");
-        text
-    })
+    hexadecimal(&sha256([bytes]))
 }
 
 async fn a_payload_is_read_as_it_was_stored_and_survives_a_crash<H: Harness>(harness: &H) {

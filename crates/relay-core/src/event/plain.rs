@@ -2,11 +2,10 @@
 
 use super::fault::{FaultKind, ParseFault};
 use super::{Event, Incoming, binary};
+use crate::digest::{hexadecimal, sha256_of_list};
 use crate::names::TopicName;
 use crate::time::Time;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Makes an event of a JSON body, which is shared, not copied: `source` and `type` are made of the topic's name.
 ///
@@ -41,17 +40,8 @@ pub fn event(
 /// same publisher, so that a repeat within five minutes is recognised. The body takes part: a key used again for
 /// another event by mistake must not make that event vanish.
 pub fn repeatable_id(topic: &TopicName, publisher: &str, idempotency_key: &[u8], body: &[u8]) -> String {
-    let mut hasher = Sha256::new();
-    for part in [topic.as_str().as_bytes(), publisher.as_bytes(), idempotency_key, body] {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    let mut id = String::with_capacity(32);
-    for byte in &hasher.finalize()[..16] {
-        // Writing to a string cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    id
+    let parts = [topic.as_str().as_bytes(), publisher.as_bytes(), idempotency_key, body];
+    hexadecimal(&sha256_of_list(parts)[..16])
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Data goes out byte for byte as it came in; the broker's own attributes come after the publisher's.
 
 use super::{AttributeValue, Event, EventData, StoredForm};
+use crate::digest::{hexadecimal, sha256};
 use crate::json::write;
 use crate::names::PartitionKey;
 use crate::ports::webhook::{HeaderName, HeaderText};
@@ -11,7 +12,6 @@ use crate::replay_id::ReplayId;
 use crate::sequence::Sequence;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// Media type of one event in the JSON format.
@@ -207,11 +207,7 @@ pub fn webhook_id(event: &Event) -> String {
     let mut id: String = utf8_percent_encode(&event.id, ENCODED).collect();
     if !event.made {
         id.push('-');
-        for byte in &Sha256::digest(event.source.as_bytes())[..4] {
-            for digit in [byte >> 4, byte & 15] {
-                id.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-            }
-        }
+        id.push_str(&hexadecimal(&sha256([event.source.as_bytes()])[..4]));
     }
     id
 }

@@ -2,12 +2,11 @@
 
 use super::Needs;
 use super::send::{Backoff, is_worth_repeating};
+use crate::digest::{hexadecimal, sha256};
 use crate::event::{EventData, Incoming, StoredData, StoredForm};
 use crate::limits::MAX_PACK_BYTES;
 use crate::ports::PortError;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Moves the payloads of events that are too large for a pack to the payload store.
 pub(super) async fn store_large(needs: Needs<'_>, events: &mut [Incoming]) -> Result<(), PortError> {
@@ -37,10 +36,5 @@ async fn put(needs: Needs<'_>, hash: &str, bytes: Bytes) -> Result<(), PortError
 
 /// A payload is named by its bytes: any publisher may use an event's id again.
 fn hash(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hexadecimal(&sha256([bytes]))
 }

@@ -1,14 +1,13 @@
 //! API keys: shown once, stored by their hash.
 
 use super::Refused;
+use crate::digest::{hexadecimal, sha256};
 use crate::grants::{ApiKey, Grant, Principal};
 use crate::names::KeyId;
 use crate::ports::{PortError, Ports};
 use crate::time::Time;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Keys looked at between two reads.
@@ -33,11 +32,7 @@ pub async fn create_key(ports: &Ports, new: NewKey) -> Result<(ApiKey, String), 
     let mut bytes = [0; 32];
     ports.ids.secret_bytes(&mut bytes);
     let text = format!("rk_{}", URL_SAFE_NO_PAD.encode(bytes));
-    let mut hash = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
-        // Writing to a String does not fail.
-        let _ = write!(hash, "{byte:02x}");
-    }
+    let hash = hexadecimal(&sha256([text.as_bytes()]));
     let key = ApiKey {
         id: KeyId::new(format!("key_{}", ports.ids.unique()))
             .map_err(|fault| Refused::Port(PortError::Invalid(fault.to_string())))?,

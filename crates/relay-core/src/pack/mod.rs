@@ -2,11 +2,11 @@
 
 pub mod codec;
 
+use crate::digest::sha256_of_list;
 use crate::event::Event;
 use crate::names::{PartitionKey, TopicId, TopicName};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// What orders a pack's events: its partition key, or nothing.
@@ -44,13 +44,8 @@ macro_rules! hash_type {
         impl $name {
             /// Hashes parts, each preceded by its length, with SHA-256 cut to 128 bits.
             pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-                let mut hasher = Sha256::new();
-                for part in parts {
-                    hasher.update((part.len() as u64).to_be_bytes());
-                    hasher.update(part);
-                }
                 let mut short = [0; 16];
-                short.copy_from_slice(&hasher.finalize()[..16]);
+                short.copy_from_slice(&sha256_of_list(parts)[..16]);
                 Self(short)
             }
         }

@@ -16,10 +16,10 @@ use axum::extract::FromRequestParts;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
+use relay_core::digest::{hexadecimal, sha256, sha256_of_list};
 use relay_core::limits::IDEMPOTENCY_KEPT;
 use relay_core::ports::{IdempotentAnswer, PortError};
 use seal::Seal;
-use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub(crate) struct Repeatable(Option<Identity>);
 struct Identity {
     /// Names the record.
     record: String,
-    /// Method and path.
-    request: Sha256,
+    /// Method and path, and a line's end.
+    request: String,
     seal: Seal,
 }
 
@@ -47,12 +47,8 @@ impl FromRequestParts<AppState> for Repeatable {
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
         let Some(key) = key(&parts.headers)? else { return Ok(Repeatable(None)) };
         let token = auth::token(&parts.headers).unwrap_or_default();
-        let mut request = Sha256::new();
-        request.update(parts.method.as_str());
-        request.update(b" ");
-        request.update(parts.uri.path());
-        request.update(b"\n");
-        let record = seal::hexadecimal(&seal::digest(&[b"record", token.as_bytes(), key.as_bytes()]));
+        let request = format!("{} {}\n", parts.method, parts.uri.path());
+        let record = hexadecimal(&sha256_of_list([&b"record"[..], token.as_bytes(), key.as_bytes()]));
         Ok(Repeatable(Some(Identity { record, request, seal: Seal::new(token, key) })))
     }
 }
@@ -76,9 +72,8 @@ impl Repeatable {
     where
         F: Future<Output = Result<Answer, Problem>>,
     {
-        let Some(Identity { record, mut request, seal }) = self.0 else { return work().await };
-        request.update(body);
-        let request_hash = seal::hexadecimal(&request.finalize().into());
+        let Some(Identity { record, request, seal }) = self.0 else { return work().await };
+        let request_hash = hexadecimal(&sha256([request.as_bytes(), body]));
         let Some(_claim) = state.pending_answers().claim(&record) else {
             let detail = "a request with this key is being worked on";
             return Err(Problem::new(ProblemKind::IdempotencyKeyInUse, detail).retry_after(Duration::from_secs(1)));

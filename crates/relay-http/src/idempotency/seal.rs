@@ -3,9 +3,9 @@
 use crate::problem::{Problem, ProblemKind};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use relay_core::digest::sha256_of_list;
 use relay_core::ports::Ids;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use sha2::{Digest, Sha256};
 
 /// Seals and opens the answers to one caller's requests with one idempotency key.
 pub(super) struct Seal {
@@ -22,7 +22,7 @@ impl Seal {
     /// The seal that these credentials and this key make. API keys have 256 random bits: what hashes to the seal's key
     /// cannot be guessed, however short the idempotency key is.
     pub(super) fn new(token: &str, idempotency_key: &str) -> Seal {
-        Seal { key: digest(&[b"seal", token.as_bytes(), idempotency_key.as_bytes()]) }
+        Seal { key: sha256_of_list([&b"seal"[..], token.as_bytes(), idempotency_key.as_bytes()]) }
     }
 
     /// Seals an answer. The nonce is random: a key seals one answer a day.
@@ -54,22 +54,6 @@ impl Seal {
 fn broken() -> Problem {
     tracing::error!("a recorded answer cannot be sealed or opened");
     Problem::new(ProblemKind::Internal, "the answer to the first request cannot be read")
-}
-
-/// SHA-256 over parts, each preceded by its length.
-pub(super) fn digest(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize().into()
-}
-
-/// A digest in hexadecimal.
-pub(super) fn hexadecimal(digest: &[u8; 32]) -> String {
-    let mut text = [0; 64];
-    crate::auth::hexadecimal(digest, &mut text).to_owned()
 }
 
 #[cfg(test)]

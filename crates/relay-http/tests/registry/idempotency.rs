@@ -1,5 +1,6 @@
 use crate::broker::{ADMIN, Broker, HOOK};
 use axum::body::Body;
+use relay_core::digest::{hexadecimal, sha256_of_list};
 use relay_core::ports::Registry;
 use serde_json::json;
 
@@ -75,13 +76,7 @@ async fn a_rotation_is_repeatable_and_a_new_key_s_text_is_not_in_the_store() {
 
 /// As the broker names it: by the caller's credentials and the key.
 fn record_name(key: &str) -> String {
-    use sha2::{Digest, Sha256};
-    let mut hasher = Sha256::new();
-    for part in [b"record".as_slice(), ADMIN.as_bytes(), key.as_bytes()] {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&sha256_of_list([b"record", ADMIN.as_bytes(), key.as_bytes()]))
 }
 
 #[tokio::test]
