@@ -69,14 +69,14 @@ async fn serve(settings: Settings, deliveries: &Handle) -> Result<(), Failure> {
     let webhooks = HttpWebhookClient::new(Config::new(policy.clone(), clock)).context("webhooks cannot be called")?;
     let ports = store.ports(Arc::new(webhooks));
     ensure_system_topic(&ports).await.context("the data folder cannot be prepared")?;
+    waking::wake_held_lanes(&ports).await.context("held lanes cannot be read")?;
+
+    let server = Server::bind(settings.listen).await?;
+    // Made once and shown once: only when nothing stands between it and the greeting.
     let made_key = match settings.admin_key {
         Some(_) => None,
         None => ensure_admin_key(&ports).await.context("the first admin key cannot be made")?,
     };
-
-    waking::wake_held_lanes(&ports).await.context("held lanes cannot be read")?;
-
-    let server = Server::bind(settings.listen).await?;
     let engine = {
         let _deliveries = deliveries.enter();
         Engine::start(ports.clone(), relay_engine::Settings::default())

@@ -142,6 +142,21 @@ async fn the_first_start_makes_an_admin_key_shows_it_and_says_what_to_do_next() 
 }
 
 #[tokio::test]
+async fn a_start_that_finds_its_port_busy_leaves_the_first_admin_key_to_the_next_one() {
+    let site = Site::new();
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let output = relay().args(["serve", "--listen", &address, "--data"]).arg(site.data()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+
+    let broker = Broker::start(&site.data(), &[]);
+    assert!(broker.log().contains("first admin key"), "{}", broker.log());
+    assert!(broker.stop().await.success());
+}
+
+#[tokio::test]
 async fn the_admin_key_of_the_environment_is_valid_while_it_is_set() {
     let site = Site::new();
     assert!(site.start().stop().await.success());
