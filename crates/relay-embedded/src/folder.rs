@@ -1,6 +1,7 @@
 //! The data folder, and the lock that lets one process at a time into it.
 
-use std::fs::{self, File, TryLockError};
+use crate::private;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,14 +61,9 @@ impl Folder {
     /// Makes the folder if there is none, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Folder, OpenError> {
         let file = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(|source| file(path, source))?;
+        private::create_folder(path).map_err(|source| file(path, source))?;
         let lock_path = path.join("relay.lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|source| file(&lock_path, source))?;
+        let lock = private::write().open(&lock_path).map_err(|source| file(&lock_path, source))?;
         match lock.try_lock() {
             Ok(()) => {
                 let folder = Folder { path: path.to_owned(), _lock: Arc::new(lock) };

@@ -33,6 +33,7 @@ mod ids;
 mod lanes;
 mod log;
 mod payloads;
+mod private;
 mod queue;
 mod readers;
 mod record;

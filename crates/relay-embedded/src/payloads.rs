@@ -1,6 +1,6 @@
 //! Payloads too large for a row: files named by the hash of their bytes.
 
-use crate::fault;
+use crate::{fault, private};
 use async_trait::async_trait;
 use bytes::Bytes;
 use relay_core::digest::{hexadecimal, sha256};
@@ -42,10 +42,10 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 /// Makes a file durable under its name, whole or not at all.
 fn store(file: &Path, draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let (folder, all) = (file.parent().unwrap_or(file), draft.parent().unwrap_or(draft));
-    fs::create_dir_all(folder)?;
+    private::create_folder(folder)?;
     let is_there = fs::metadata(file).is_ok_and(|known| known.len() == bytes.len() as u64);
     if !is_there {
-        let mut written = File::create(draft)?;
+        let mut written = private::write().truncate(true).open(draft)?;
         written.write_all(bytes)?;
         written.sync_all()?;
         fs::rename(draft, file)?;

@@ -1,6 +1,7 @@
 //! The database: its form, its version, and how connections to it are set up.
 
 use crate::folder::{Folder, OpenError};
+use crate::private;
 use rusqlite::{Connection, OpenFlags};
 
 /// Version of the form that this broker writes, in `user_version`.
@@ -73,6 +74,11 @@ impl Opening {
     /// The connection of the writer; makes the database if there is none, and refuses one that is not ours.
     pub(crate) fn writer(&self) -> Result<Connection, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        if self.vfs.is_none() {
+            // SQLite would let everybody read what it makes; the files beside the database have its permissions.
+            let path = self.folder.database();
+            private::write().open(&path).map_err(|source| OpenError::File { path, source })?;
+        }
         let connection = self.connect(flags).map_err(|source| self.database(source))?;
         self.check_format(&connection)?;
         self.prepare_writer(&connection).map_err(|source| self.database(source))?;

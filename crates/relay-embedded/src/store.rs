@@ -10,6 +10,7 @@ use crate::lanes::LanesPort;
 use crate::lanes::mirror::LaneMirror;
 use crate::log::LogPort;
 use crate::payloads::PayloadsPort;
+use crate::private;
 use crate::queue::{Queue, QueuePort};
 use crate::readers::Readers;
 use crate::recovery::Recovered;
@@ -97,7 +98,7 @@ impl Store {
         })?;
         let file = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
         let payloads = folder.payloads();
-        std::fs::create_dir_all(&payloads).map_err(|source| file(&payloads, source))?;
+        private::create_folder(&payloads).map_err(|source| file(&payloads, source))?;
         folder.sync().map_err(|source| file(path, source))?;
         let readers = Readers::open(&opening)?;
         let checkpoints = Checkpoints::start(&mut connection, opening.checkpointer()?).map_err(database)?;

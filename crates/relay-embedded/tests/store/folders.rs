@@ -14,6 +14,38 @@ fn a_second_opener_is_refused_by_name() {
     Store::open(folder.path(), options(&clock)).unwrap();
 }
 
+/// Everything in a folder, and below, with its permissions.
+#[cfg(unix)]
+fn modes(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u32)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(modes(&path));
+        }
+        found.push((path.clone(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777));
+    }
+    found
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_may_read_what_a_data_folder_holds() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(&folder.path().join("data"), options(&clock)).unwrap();
+    let ports = ports(&store);
+    send(&ports, pack("k", "1", 10)).await.unwrap();
+    let payload = bytes::Bytes::from_static(b"large");
+    let hash = relay_core::digest::hexadecimal(&relay_core::digest::sha256([&payload[..]]));
+    ports.payloads.put(&hash, payload).await.unwrap();
+    let found = modes(folder.path());
+    for name in ["data", "relay.db", "relay.db-wal", "relay.lock", "payloads", &hash] {
+        assert!(found.iter().any(|(path, _)| path.ends_with(name)), "{name} in {found:?}");
+    }
+    assert!(found.iter().all(|(_, mode)| mode & 0o077 == 0), "{found:?}");
+}
+
 fn stamp(folder: &Folder, pragma: &str) {
     let connection = rusqlite::Connection::open(folder.path().join("relay.db")).unwrap();
     connection.execute_batch(pragma).unwrap();
