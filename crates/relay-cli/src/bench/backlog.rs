@@ -20,7 +20,7 @@ pub(super) async fn run(args: &BacklogArgs, broker: &Broker, run: u64) -> anyhow
         Hold::Failing => Behaviour::Answers(500),
         Hold::Paused => Behaviour::Answers(200),
     };
-    let stage = Stage::set(common, broker, run, vec![first]).await?;
+    let stage = Stage::set(common, broker, run, vec![first])?;
     let subscription = stage.subscribe(ONLY, json!({}), json!({})).await?;
     if args.hold == Hold::Paused {
         broker.api.call("POST", &format!("/v1/subscriptions/{}/pause", subscription.id), Some(&json!({}))).await?;

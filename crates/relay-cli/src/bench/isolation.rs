@@ -16,7 +16,7 @@ const HANGING: usize = 1;
 pub(super) async fn run(args: &IsolationArgs, broker: &Broker, run: u64) -> anyhow::Result<Report> {
     let common = &args.common;
     let before = probe_disk(broker).await?;
-    let stage = Stage::set(common, broker, run, vec![Behaviour::Answers(200), Behaviour::Hangs]).await?;
+    let stage = Stage::set(common, broker, run, vec![Behaviour::Answers(200), Behaviour::Hangs])?;
     stage.subscribe(STEADY, json!({}), json!({})).await?;
 
     let mut alone = phase(&stage, args).await?;

@@ -29,13 +29,16 @@ pub async fn run(args: BenchArgs) -> Result<(), Failure> {
     }
     let broker = Broker::open(&common.broker).await?;
     let run = random();
+    let topic = stage::topic_of(run);
+    // Before anything that could fail: only a topic that was made can be left behind.
+    broker.api.create_topic(&topic).await?;
     let outcome = tokio::select! {
         outcome = run_scenario(&scenario, &broker, run) => outcome.map_err(Failure::Runtime),
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
     };
     let left = !common.keep && broker.outlives_run();
-    if left && let Err(error) = broker.api.delete_topic(&stage::topic_of(run)).await {
-        eprintln!("warning: the topic {} is left behind: {error:#}", stage::topic_of(run));
+    if left && let Err(error) = broker.api.delete_topic(&topic).await {
+        eprintln!("warning: the topic {topic} is left behind: {error:#}");
     }
     let closed = broker.close().await;
     let report = outcome?;

@@ -31,8 +31,8 @@ pub(super) fn topic_of(run: u64) -> String {
 }
 
 impl<'a> Stage<'a> {
-    /// Makes the topic and starts the webhooks; nobody is subscribed yet.
-    pub async fn set(
+    /// Starts the webhooks; nobody is subscribed yet.
+    pub fn set(
         args: &'a CommonArgs,
         broker: &'a Broker,
         run: u64,
@@ -45,7 +45,6 @@ impl<'a> Stage<'a> {
         let setup =
             SinkSetup { listen: args.sink_listen, behaviours, ledger: Arc::clone(&ledger), stopwatch, observer: None };
         let sink = Sink::start(setup)?;
-        broker.api.create_topic(&topic_of(run)).await?;
         let published = Arc::new(Mutex::new(Published::new(keys)));
         Ok(Stage { broker, args, run, sink, ledger, published, stopwatch })
     }

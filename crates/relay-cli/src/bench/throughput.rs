@@ -11,7 +11,7 @@ pub(super) async fn run(args: &ThroughputArgs, broker: &Broker, run: u64) -> any
     let common = &args.common;
     let before = probe_disk(broker).await?;
     let subscribers = args.subscribers as usize;
-    let stage = Stage::set(common, broker, run, vec![Behaviour::Answers(200); subscribers]).await?;
+    let stage = Stage::set(common, broker, run, vec![Behaviour::Answers(200); subscribers])?;
     for subscriber in 0..subscribers {
         stage.subscribe(subscriber, json!({}), json!({})).await?;
     }

@@ -32,14 +32,17 @@ pub struct DemoArgs {
 pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     let broker = Broker::open(&args.broker).await?;
     let run = random();
+    let topic = story::topic_of(run);
+    // Before anything that could fail: only a topic that was made can be left behind.
+    broker.api.create_topic(&topic).await?;
     let outcome = tokio::select! {
         outcome = story::tell(&args, &broker, run) => outcome.map_err(Failure::Runtime),
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
     };
     if broker.outlives_run()
-        && let Err(error) = broker.api.delete_topic(&story::topic_of(run)).await
+        && let Err(error) = broker.api.delete_topic(&topic).await
     {
-        eprintln!("warning: the topic {} is left behind: {error:#}", story::topic_of(run));
+        eprintln!("warning: the topic {topic} is left behind: {error:#}");
     }
     let closed = broker.close().await;
     let verdict = outcome?;

@@ -109,7 +109,6 @@ async fn assemble(broker: &Broker, run: u64) -> anyhow::Result<Cast> {
         observer: Some(Arc::new(observer)),
     })?;
     let api = broker.api.clone();
-    api.create_topic(&topic_of(run)).await?;
     let (mut subscriptions, mut secrets) = (Vec::new(), Vec::new());
     for subscriber in 0..NAMES.len() {
         let url = format!("http://{}{}", sink.address(), Sink::path(subscriber));

@@ -106,6 +106,21 @@ async fn a_hanging_subscriber_leaves_the_other_s_latency_alone() {
 }
 
 #[tokio::test]
+async fn a_topic_that_was_never_made_is_not_said_to_be_left_behind() {
+    let site = Site::new();
+    let broker = site.start();
+    for name in ["bench", "demo"] {
+        let mut command = relay();
+        command.args([name, "--url", broker.url(), "--key", "wrong"]);
+        let output = output(command).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("401") && !said.contains("left behind"), "{said}");
+    }
+    assert!(broker.stop().await.success());
+}
+
+#[tokio::test]
 async fn the_demo_s_verdict_is_that_every_promise_was_kept() {
     let mut command = relay();
     command.args(["demo", "--events", "300"]);
