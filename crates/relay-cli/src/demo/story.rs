@@ -24,10 +24,10 @@ pub(super) const NAMES: [&str; 2] = ["steady", "flaky"];
 const FLAKY: usize = 1;
 const KEYS: usize = 10;
 const SIZE: usize = 512;
-/// When the flaky webhook begins to fail.
-const FAILS_AFTER: Duration = Duration::from_secs(2);
-/// For how long it does.
-const FAILS_FOR: Duration = Duration::from_secs(4);
+/// The flaky webhook begins to fail after one of so many events.
+const FAILS_AFTER_ONE_IN: u32 = 5;
+/// For how long it does, at least: long enough for somebody to see it.
+const FAILS_FOR: Duration = Duration::from_millis(500);
 /// With nothing arriving for so long, what is missing counts as lost. Longer than a circuit's first probe takes.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -49,7 +49,7 @@ pub(super) struct Cast {
 }
 
 pub(super) async fn tell(args: &DemoArgs, broker: &Broker, run: u64) -> anyhow::Result<Verdict> {
-    let cast = assemble(broker, run).await?;
+    let cast = assemble(args, broker, run).await?;
     let board = Board::new(args.events.into());
     board.say(&format!(
         "publishing {} events on {KEYS} keys, {} a second, to two webhooks: {} and {}",
@@ -72,24 +72,27 @@ pub(super) async fn tell(args: &DemoArgs, broker: &Broker, run: u64) -> anyhow::
         pace: Pace::Open { schedule, until: Nanos::MAX },
         window: Window::since(start),
     };
-    let playing = async {
-        let publishing = async {
-            generate(load, Arc::clone(&cast.published), cast.stopwatch).await?;
-            settle(&cast).await;
-            anyhow::Ok(())
-        };
-        let (published, ()) = tokio::join!(publishing, outage(&cast, &board));
-        published
+    let publishing = async {
+        generate(load, Arc::clone(&cast.published), cast.stopwatch).await?;
+        settle(&cast).await;
+        anyhow::Ok(())
+    };
+    // Two fifths of the time that publishing takes: it goes on after the webhook is well again.
+    let fails_for = FAILS_FOR.max(interval * args.events / FAILS_AFTER_ONE_IN * 2);
+    let outage = async {
+        outage(&cast, &board, fails_for).await;
+        std::future::pending::<()>().await;
     };
     tokio::select! {
-        played = playing => played?,
+        published = publishing => published?,
+        () = outage => {}
         shown = board.follow(&cast) => shown?,
     }
     board.clear();
     Ok(judge(&cast))
 }
 
-async fn assemble(broker: &Broker, run: u64) -> anyhow::Result<Cast> {
+async fn assemble(args: &DemoArgs, broker: &Broker, run: u64) -> anyhow::Result<Cast> {
     let stopwatch = Stopwatch::start();
     let ledger = Arc::new(Mutex::new(Ledger::new(run, KEYS, NAMES.len(), Window::since(0))?));
     let unverified = Arc::new(AtomicU64::new(0));
@@ -101,9 +104,10 @@ async fn assemble(broker: &Broker, run: u64) -> anyhow::Result<Cast> {
             seen.fetch_add(1, Ordering::Relaxed);
         }
     };
+    let healthy = u16::try_from(args.events / FAILS_AFTER_ONE_IN).unwrap_or(u16::MAX);
     let sink = Sink::start(SinkSetup {
         listen: ([127, 0, 0, 1], 0).into(),
-        behaviours: vec![Behaviour::Answers(200); NAMES.len()],
+        behaviours: vec![Behaviour::Answers(200), Behaviour::FailsAfter(healthy)],
         ledger: Arc::clone(&ledger),
         stopwatch,
         observer: Some(Arc::new(observer)),
@@ -132,13 +136,21 @@ fn is_signed(delivery: &Delivery<'_>, verifier: &Verifier) -> bool {
     verifier.verifies(id, timestamp, delivery.body, signature)
 }
 
-async fn outage(cast: &Cast, board: &Board) {
-    tokio::time::sleep(FAILS_AFTER).await;
-    cast.sink.behave(FLAKY, Behaviour::Answers(503));
+/// Tells of the outage, which the webhook itself begins, and ends it.
+async fn outage(cast: &Cast, board: &Board, fails_for: Duration) {
+    while failed_attempts(cast, &lock(&cast.ledger), FLAKY) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     board.say(&format!("{} answers 503 from now on: its events are held, in order", NAMES[FLAKY]));
-    tokio::time::sleep(FAILS_FOR).await;
+    tokio::time::sleep(fails_for).await;
     cast.sink.behave(FLAKY, Behaviour::Answers(200));
     board.say(&format!("{} is well again: the broker's next attempt will find out", NAMES[FLAKY]));
+}
+
+/// Requests that a webhook did not accept.
+fn failed_attempts(cast: &Cast, ledger: &Ledger, subscriber: usize) -> u64 {
+    let account = &ledger.accounts()[subscriber];
+    cast.sink.requests(subscriber).saturating_sub(account.delivered() + account.duplicates())
 }
 
 async fn settle(cast: &Cast) {
@@ -171,7 +183,7 @@ fn judge(cast: &Cast) -> Verdict {
         out_of_order: account.out_of_order(),
         lost: account.missing(&published),
         duplicates: account.duplicates(),
-        failed_attempts: cast.sink.requests(subscriber).saturating_sub(account.delivered() + account.duplicates()),
+        failed_attempts: failed_attempts(cast, &ledger, subscriber),
         p50_ms: account.latency().value_at_quantile(0.5) as f64 / 1000.0,
         longest_ms: account.latency().max() as f64 / 1000.0,
     });

@@ -40,11 +40,16 @@ pub struct Line {
 }
 
 impl Verdict {
-    /// True if everything arrived in order, and signed. Repeats are allowed: delivery is at least once.
+    /// True if everything arrived in order, and signed, though attempts failed: without that nothing was shown. Repeats
+    /// are allowed: delivery is at least once.
     #[must_use]
     pub fn holds(&self) -> bool {
         let kept = |line: &Line| line.lost == 0 && line.out_of_order == 0;
-        self.refused == 0 && self.unverified == 0 && self.lines.iter().all(kept)
+        self.refused == 0 && self.unverified == 0 && self.has_failure() && self.lines.iter().all(kept)
+    }
+
+    fn has_failure(&self) -> bool {
+        self.lines.iter().any(|line| line.failed_attempts > 0)
     }
 }
 
@@ -72,6 +77,9 @@ impl fmt::Display for Verdict {
         if self.unverified > 0 {
             writeln!(f, "{} requests bore no signature that verifies", self.unverified)?;
         }
+        if !self.has_failure() {
+            writeln!(f, "no attempt failed: how failures are met was not seen")?;
+        }
         let bold = |color: AnsiColor| Style::new().bold().fg_color(Some(color.into()));
         let (style, text) = match self.holds() {
             true => (bold(AnsiColor::Green), "kept: every event arrived at both webhooks, signed, in order per key"),
@@ -93,7 +101,7 @@ mod tests {
             out_of_order,
             lost,
             duplicates,
-            failed_attempts: 0,
+            failed_attempts: 1,
             p50_ms: 1.0,
             longest_ms: 2.0,
         }
@@ -108,7 +116,15 @@ mod tests {
         assert!(verdict(vec![line(0, 0, 3), line(0, 0, 0)]).holds());
         assert!(!verdict(vec![line(0, 0, 0), line(1, 0, 0)]).holds());
         assert!(!verdict(vec![line(0, 1, 0), line(0, 0, 0)]).holds());
-        assert!(!Verdict { refused: 1, ..verdict(vec![]) }.holds());
-        assert!(!Verdict { unverified: 1, ..verdict(vec![]) }.holds());
+        let lines = || vec![line(0, 0, 0)];
+        assert!(!Verdict { refused: 1, ..verdict(lines()) }.holds());
+        assert!(!Verdict { unverified: 1, ..verdict(lines()) }.holds());
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_failed_shows_nothing() {
+        let untroubled = || Line { failed_attempts: 0, ..line(0, 0, 0) };
+        assert!(!verdict(vec![untroubled(), untroubled()]).holds());
+        assert!(verdict(vec![untroubled(), line(0, 0, 0)]).holds());
     }
 }

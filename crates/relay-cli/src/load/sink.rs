@@ -21,12 +21,15 @@ pub enum Behaviour {
     Answers(u16),
     /// With 200, but with 503 each time that so many requests have come.
     FailsEvery(u16),
+    /// With 200 so many times, then with 503.
+    FailsAfter(u16),
     /// Not at all: the connection stays open until the broker gives up.
     Hangs,
 }
 
-/// A behaviour as one number: a status; with this bit, an interval; or this alone.
+/// A behaviour as one number: a status; with one of these bits, an interval or a count; or the last alone.
 const EVERY: u32 = 1 << 16;
+const AFTER: u32 = 1 << 17;
 const HANGS: u32 = 0;
 
 /// A request, as an [`Observer`] sees it.
@@ -155,6 +158,7 @@ impl Behaviour {
         match self {
             Behaviour::Answers(status) => status.into(),
             Behaviour::FailsEvery(interval) => EVERY | u32::from(interval.max(1)),
+            Behaviour::FailsAfter(count) => AFTER | u32::from(count),
             Behaviour::Hangs => HANGS,
         }
     }
@@ -172,6 +176,7 @@ impl Hook {
         let low = code & (EVERY - 1);
         match code {
             HANGS => None,
+            _ if code & AFTER != 0 => Some(if before < u64::from(low) { 200 } else { 503 }),
             _ if code & EVERY == 0 => u16::try_from(low).ok(),
             _ if (before + 1).is_multiple_of(u64::from(low)) => Some(503),
             _ => Some(200),

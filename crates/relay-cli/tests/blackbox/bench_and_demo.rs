@@ -121,6 +121,17 @@ async fn a_topic_that_was_never_made_is_not_said_to_be_left_behind() {
 }
 
 #[tokio::test]
+async fn however_short_the_demo_one_webhook_fails_in_it_and_the_other_does_not() {
+    let mut command = relay();
+    command.args(["demo", "--events", "60", "--rate", "10000"]);
+    let output = output(command).await;
+    let (verdict, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{verdict}\n{said}");
+    let well = |name: &str| verdict.lines().any(|line| line.starts_with(name) && line.contains("; 0 failed attempts"));
+    assert!(well("steady") && !well("flaky"), "{verdict}");
+}
+
+#[tokio::test]
 async fn the_demo_s_verdict_is_that_every_promise_was_kept() {
     let mut command = relay();
     command.args(["demo", "--events", "300"]);
