@@ -17,9 +17,14 @@ use std::time::Duration;
 struct Health {
     circuit: Circuit,
     slowness: Slowness,
+    /// When a failure was last told to operators.
+    told_at: Option<Time>,
     second: u64,
     requests: u32,
 }
+
+/// Of a subscription's failures one in so long is news; all of them would drown the log.
+const NEWS_EVERY: Duration = Duration::from_secs(60);
 
 /// Health of all endpoints, by subscription.
 #[derive(Default)]
@@ -56,6 +61,17 @@ impl Endpoints {
             circuit.reset();
         }
         FailureNote { opens, in_a_row }
+    }
+
+    /// True if operators should be told of a failure: of the first, and then of one a minute.
+    pub fn is_news(&self, subscription: &SubscriptionId, now: Time) -> bool {
+        let mut map = self.map();
+        let told_at = &mut map.entry(subscription.clone()).or_default().told_at;
+        let is_news = told_at.is_none_or(|told| now.since(told) >= NEWS_EVERY);
+        if is_news {
+            *told_at = Some(now);
+        }
+        is_news
     }
 
     /// The endpoint has let others wait for as long as they may.
@@ -105,6 +121,15 @@ impl Endpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_subscription_s_failures_one_a_minute_is_news() {
+        let endpoints = Endpoints::default();
+        let (one, other) = (SubscriptionId::new("one").unwrap(), SubscriptionId::new("other").unwrap());
+        let told = [1_000, 1_001, 60_999, 61_000, 61_001].map(|now| endpoints.is_news(&one, Time(now)));
+        assert_eq!(told, [true, false, false, true, false]);
+        assert!(endpoints.is_news(&other, Time(1_001)));
+    }
 
     #[test]
     fn permits_are_counted_by_the_second() {

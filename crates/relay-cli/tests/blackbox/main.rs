@@ -13,6 +13,7 @@ mod dead_letters;
 mod deliveries;
 mod hook;
 mod lifecycle;
+mod log;
 mod pause;
 mod raw_tcp;
 mod wait;

@@ -1,6 +1,6 @@
 //! What outcomes mean for a subscription: circuit, disabling, since when it fails.
 
-use super::{Attempter, Job, Outcome};
+use super::{Attempter, Failed, Job, Outcome};
 use crate::circuit::probe_delay;
 use crate::names::SubscriptionId;
 use crate::ports::{Expect, PortError, Ports, WakeUp};
@@ -8,6 +8,8 @@ use crate::subscription::{Change, Status, Subscription};
 use crate::system_event::{self, SubscriptionEvent};
 use std::sync::Arc;
 
+/// What operators are told of endpoints is logged under this name, so that it can be filtered.
+const LOG: &str = "relay::endpoint";
 /// Failures in a row after which it is written down since when an endpoint fails: a blip costs no write.
 const FAILURES_TO_NOTE: u32 = 5;
 
@@ -15,6 +17,9 @@ impl Attempter {
     /// Notes an outcome. Its writes are best effort: the next outcome makes up for a lost one.
     pub(super) async fn note(&self, job: &Job, outcome: &Outcome) {
         let subscription = &job.subscription;
+        if let Outcome::Failed(failed) = outcome {
+            self.tell(job, failed);
+        }
         let result = match outcome {
             Outcome::Delivered => {
                 self.endpoints.succeeded(&subscription.id);
@@ -54,6 +59,20 @@ impl Attempter {
         };
         if let Err(error) = result {
             tracing::warn!(%error, subscription = %subscription.id, "an endpoint's health is not written");
+        }
+    }
+
+    /// Logs a failure: the first of a subscription, then one a minute; all of them for those who debug.
+    fn tell(&self, job: &Job, failed: &Failed) {
+        let (subscription, lane, attempt) = (&job.subscription.id, job.lane, job.number);
+        let (status, error) = (failed.status, failed.error_word());
+        if self.endpoints.is_news(subscription, self.ports.clock.now()) {
+            tracing::warn!(
+                target: LOG, %subscription, %lane, attempt, status, error,
+                "an attempt failed; further ones within a minute are logged as debug"
+            );
+        } else {
+            tracing::debug!(target: LOG, %subscription, %lane, attempt, status, error, "an attempt failed");
         }
     }
 
@@ -101,14 +120,21 @@ pub async fn change(
         }
         match change {
             Change::Open => {
+                tracing::warn!(target: LOG, subscription = %id, reason, "circuit opened: only probes are sent");
                 let probe = (WakeUp::Probe(id.clone()), probe_delay(0));
                 if let Err(error) = ports.wake_ups.send(vec![probe]).await {
                     tracing::debug!(%error, "a probe is not sent"); // sweep makes up for it
                 }
                 system_event::subscription(ports, &next, SubscriptionEvent::Suspended).await;
             }
-            Change::Close => system_event::subscription(ports, &next, SubscriptionEvent::Recovered).await,
-            Change::Disable => system_event::subscription(ports, &next, SubscriptionEvent::Disabled).await,
+            Change::Close => {
+                tracing::info!(target: LOG, subscription = %id, "circuit closed: what was held is delivered");
+                system_event::subscription(ports, &next, SubscriptionEvent::Recovered).await;
+            }
+            Change::Disable => {
+                tracing::warn!(target: LOG, subscription = %id, reason, "subscription disabled until it is resumed");
+                system_event::subscription(ports, &next, SubscriptionEvent::Disabled).await;
+            }
             Change::Pause | Change::Resume => {}
         }
         return Ok(Some(Arc::new(next)));
