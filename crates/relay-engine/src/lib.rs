@@ -62,6 +62,8 @@ pub struct Engine {
 pub struct Jobs {
     ports: Ports,
     runtime: tokio::runtime::Handle,
+    /// Each job listens to it for as long as it runs.
+    stop: watch::Sender<bool>,
 }
 
 impl Engine {
@@ -75,7 +77,8 @@ impl Engine {
         loops.spawn(dispatch::run(ports.queue.clone(), dispatcher, settings, stopped.clone()));
         loops.spawn(drain::run(ports.wake_ups.clone(), drainer, settings, stopped.clone()));
         loops.spawn(sweep(Sweeper::new(ports.clone()), settings.sweep_every, stopped));
-        Engine { stop, loops, jobs: Jobs { ports, runtime: tokio::runtime::Handle::current() } }
+        let jobs = Jobs { ports, runtime: tokio::runtime::Handle::current(), stop: stop.clone() };
+        Engine { stop, loops, jobs }
     }
 
     /// What requests start jobs with.
@@ -83,11 +86,13 @@ impl Engine {
         self.jobs.clone()
     }
 
-    /// Receives nothing more, and waits until what is in progress is finished.
+    /// Receives nothing more, and waits until what is in progress is finished. Jobs are left where they are: they may
+    /// be long, and sweep goes on with them after the next start.
     pub async fn stop(mut self) {
-        // Nobody listens only if all loops have ended.
-        let _ = self.stop.send(true);
+        // Also if nobody listens now: a job may yet be started.
+        self.stop.send_replace(true);
         while self.loops.join_next().await.is_some() {}
+        self.stop.closed().await;
     }
 }
 
@@ -105,8 +110,14 @@ impl Jobs {
     }
 
     fn spawn(&self, job: &'static str, work: impl Future<Output = Result<(), PortError>> + Send + 'static) {
+        let mut stopped = self.stop.subscribe();
         self.runtime.spawn(async move {
-            if let Err(error) = work.await {
+            let ended = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return,
+                ended = work => ended,
+            };
+            if let Err(error) = ended {
                 tracing::warn!(%error, job, "a job is not finished; sweep goes on with it");
             }
         });

@@ -187,6 +187,36 @@ fn what_it_prints_on_stdout_is_data_only() {
 }
 
 #[tokio::test]
+async fn a_job_that_the_stop_cuts_short_is_no_warning() {
+    let site = Site::new();
+    let broker = site.start();
+    let (client, hook) = (broker.client(), Hook::start().await);
+    client.create_topic("orders").await;
+    let subscription = id(&client.subscribe("orders", hook.url(), json!({})).await);
+    client.act(&subscription, "pause").await;
+    // Each event in a lane of its own, so that their removal takes longer than the stop.
+    for batch in 0..5 {
+        let event = |number: u32| {
+            let name = format!("{batch}-{number}");
+            json!({ "specversion": "1.0", "id": name, "source": "/test", "type": "t", "partitionkey": name })
+        };
+        let body = serde_json::to_vec(&(0..1000).map(event).collect::<Vec<_>>()).unwrap();
+        let headers = [("content-type", "application/cloudevents-batch+json")];
+        assert_eq!(client.send("POST", "/v1/topics/orders/events", &headers, &body).await.status, 202);
+    }
+    until("all to be held", SOON, async || {
+        let stats = client.expect(200, "GET", "/v1/topics/orders/stats", None).await;
+        (stats["heldLanes"] == 5000).then_some(())
+    })
+    .await;
+    client.expect(204, "DELETE", &format!("/v1/subscriptions/{subscription}"), None).await;
+    broker.signal(Signal::TERM);
+    let log = until("the end", SOON, async || broker.has_ended().then(|| broker.log())).await;
+    assert!(log.contains("stopped") && !log.contains("a job is not finished"), "{log}");
+    assert!(broker.ended().await.success());
+}
+
+#[tokio::test]
 async fn a_retry_that_is_due_after_a_restart_comes_at_its_time() {
     let site = Site::new();
     let broker = site.start();
