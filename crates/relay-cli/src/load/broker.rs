@@ -176,9 +176,9 @@ fn listen_to(stderr: ChildStderr) -> Receiver<Said> {
         let mut listening = false;
         let mut last = VecDeque::new();
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if let Some((_, address)) = line.split_once("listening on ") {
+            if let Some(address) = address_in(&line) {
                 listening = true;
-                let _ = tell.send(Said::Address(address.trim().to_owned()));
+                let _ = tell.send(Said::Address(address.to_owned()));
             } else if listening && ["WARN", "ERROR", "panicked"].iter().any(|word| line.contains(word)) {
                 eprintln!("broker: {line}");
             }
@@ -192,6 +192,13 @@ fn listen_to(stderr: ChildStderr) -> Receiver<Said> {
         }
     });
     told
+}
+
+/// Where a broker says that it listens, in a line of its own or in one of JSON.
+#[must_use]
+pub fn address_in(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("listening on ")?;
+    rest.split(['"', ' ']).next()
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {

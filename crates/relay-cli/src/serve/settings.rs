@@ -10,8 +10,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Run the broker
 ///
-/// Everything is kept in one data folder. The first start makes an admin key and shows it, once, unless RELAY_ADMIN_KEY
-/// is set. SIGTERM and SIGINT stop the broker: what is in progress is finished, for at most 30 seconds.
+/// Everything is kept in one data folder. The first start without RELAY_ADMIN_KEY makes an admin key and shows it, once.
+/// SIGTERM and SIGINT stop the broker: what is in progress is finished, for at most 30 seconds.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServeArgs {
     /// Address to listen on; port 0 picks a free one

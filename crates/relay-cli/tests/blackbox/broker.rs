@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::wait::until;
+use relay_cli::load::broker::address_in;
 use relay_cli::load::folder::TemporaryFolder;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};
@@ -139,7 +140,7 @@ fn listen_to(process: &mut Child, said: Arc<Mutex<Vec<String>>>) -> Receiver<Str
     let stderr = BufReader::new(process.stderr.take().unwrap());
     thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
-            if let Some((_, address)) = line.split_once("listening on ") {
+            if let Some(address) = address_in(&line) {
                 // Nobody waits for a second one.
                 let _ = tell.send(address.to_owned());
             }

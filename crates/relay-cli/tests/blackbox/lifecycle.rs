@@ -7,7 +7,6 @@ use crate::wait::{SOON, until};
 use rustix::process::Signal;
 use serde_json::json;
 use std::process::Stdio;
-use std::time::Duration;
 
 #[tokio::test]
 async fn a_restart_keeps_topics_subscriptions_held_events_and_keys() {
@@ -168,15 +167,18 @@ async fn the_admin_key_of_the_environment_is_valid_while_it_is_set() {
 }
 
 #[tokio::test]
-async fn its_log_can_be_lines_of_json() {
+async fn all_that_it_says_can_be_lines_of_json() {
     let site = Site::new();
     let broker = Broker::start(&site.data(), &[("RELAY_LOG_FORMAT", "json"), ("RELAY_LOG", "info")]);
+    broker.client().call("GET", "/healthz", None).await;
     broker.signal(Signal::TERM);
-    let line = until("a line of JSON", Duration::from_secs(10), async || {
-        broker.log().lines().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-    })
-    .await;
-    assert_eq!(line["level"], "INFO", "{line}");
+    let log = until("the end", SOON, async || broker.has_ended().then(|| broker.log())).await;
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().all(|line| line["level"] == "INFO"), "{log}");
+    let said = |text: &str| lines.iter().find(|line| line["message"].as_str().unwrap().contains(text)).unwrap();
+    assert!(said("first admin key")["key"].as_str().unwrap().starts_with("rk_"), "{log}");
+    said("listening on");
+    said("stopped");
     assert!(broker.ended().await.success());
 }
 
