@@ -12,7 +12,7 @@ pub enum UrlFault {
     #[error("the URL cannot be read: {0}")]
     Unreadable(String),
     /// It has another scheme than `https` or `http`.
-    #[error("the URL's scheme must be https")]
+    #[error("the URL's scheme must be https, or http where that is allowed")]
     Scheme,
     /// It carries a user name or a password.
     #[error("the URL must not carry a user name or a password; use the endpoint's headers for credentials")]

@@ -14,7 +14,16 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
         let detail = format!("objects and arrays may be nested {MAX_JSON_DEPTH} levels deep");
         return Err(Problem::new(ProblemKind::NestingTooDeep, detail));
     }
-    serde_json::from_str(text).map(|Strict(value)| value).map_err(|fault| malformed(fault.to_string()))
+    serde_json::from_str(text).map(|Strict(value)| value).map_err(|fault| malformed(described(text, &fault)))
+}
+
+/// The fault and its byte, as faults of events are told.
+fn described(text: &str, fault: &serde_json::Error) -> String {
+    let whole = fault.to_string();
+    let place = format!(" at line {} column {}", fault.line(), fault.column());
+    let before: usize = text.split_inclusive('\n').take(fault.line().saturating_sub(1)).map(str::len).sum();
+    let byte = (before + fault.column()).saturating_sub(1);
+    format!("{}, at byte {byte}", whole.strip_suffix(&place).unwrap_or(&whole))
 }
 
 /// How deep objects and arrays are nested, at most; of a text that is not JSON, some number.

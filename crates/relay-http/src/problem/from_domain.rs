@@ -52,6 +52,11 @@ impl From<Refused> for Problem {
             Refused::HeadMoved(_) => ProblemKind::HeadMoved,
             Refused::Port(error) => return error.clone().into(),
         };
-        Problem::new(kind, refused.to_string())
+        match refused {
+            Refused::HasSubscriptions => {
+                Problem::new(kind, format!("{refused}; delete them first, or use ?force=true"))
+            }
+            _ => Problem::new(kind, refused.to_string()),
+        }
     }
 }

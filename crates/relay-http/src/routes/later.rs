@@ -5,23 +5,24 @@ use crate::auth::Caller;
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::{any, get};
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
+        // Publishing has the same path.
         .route("/v1/topics/{topic}/events", get(later))
-        .route("/v1/topics/{topic}/events/{replay}", get(later))
-        .route("/v1/topics/{topic}/asyncapi.json", get(later))
-        .route("/v1/channels/{channel}", put(later).get(later).delete(later))
-        .route("/v1/subscriptions/{id}/verify", post(later))
-        .route("/v1/subscriptions/{id}/approve", post(later))
-        .route("/v1/subscriptions/{id}/replays", post(later))
-        .route("/v1/subscriptions/{id}/replays/{job}", get(later).delete(later))
-        .route("/v1/subscriptions/{id}/pull", get(later))
-        .route("/v1/subscriptions/{id}/commit", post(later))
-        .route("/v1/asyncapi", put(later))
+        .route("/v1/topics/{topic}/events/{replay}", any(later))
+        .route("/v1/topics/{topic}/asyncapi.json", any(later))
+        .route("/v1/channels/{channel}", any(later))
+        .route("/v1/subscriptions/{id}/verify", any(later))
+        .route("/v1/subscriptions/{id}/approve", any(later))
+        .route("/v1/subscriptions/{id}/replays", any(later))
+        .route("/v1/subscriptions/{id}/replays/{job}", any(later))
+        .route("/v1/subscriptions/{id}/pull", any(later))
+        .route("/v1/subscriptions/{id}/commit", any(later))
+        .route("/v1/asyncapi", any(later))
 }
 
 async fn later(_: Caller) -> Problem {
-    Problem::new(ProblemKind::NotSupported, "this version of the broker does not build this route yet")
+    Problem::new(ProblemKind::NotSupported, "this version does not have this route yet")
 }

@@ -64,9 +64,14 @@ async fn routes_of_later_work_say_so() {
         ("POST", format!("{path}/verify")),
         ("GET", format!("{path}/pull")),
         ("PUT", "/v1/asyncapi".to_owned()),
+        // Whatever the method: nobody is sent to look for one that works.
+        ("GET", "/v1/asyncapi".to_owned()),
+        ("GET", format!("{path}/replays")),
+        ("PATCH", format!("{path}/replays/job")),
     ] {
         let answer = broker.ask(ADMIN, method, &route, &[], Body::empty()).await;
         assert_eq!(answer.problem(), (400, "not-supported"), "{method} {route}");
+        assert_eq!(answer.body["detail"], "this version does not have this route yet");
     }
 }
 
@@ -76,6 +81,9 @@ async fn bodies_that_are_not_json_are_refused() {
     let put = async |body: &[u8]| broker.send(json_request("PUT", "/v1/topics/a", body.to_vec())).await;
     for bad in [&b"{"[..], b"{} {}", b"nope", b"{\"owner\":\"\xff\"}", b"{\"owner\":1,\"owner\":2}", b"\x00"] {
         assert_eq!(put(bad).await.problem(), (400, "malformed-json"), "{}", String::from_utf8_lossy(bad));
+    }
+    for (bad, detail) in [("{x}", "key must be a string, at byte 1"), ("{\n \"a\": ?}", "expected value, at byte 8")] {
+        assert_eq!(put(bad.as_bytes()).await.body["detail"], detail);
     }
     for levels in [129, 5_000, 200_000] {
         let nested = format!("{{\"owner\":{}{}}}", "[".repeat(levels), "]".repeat(levels));

@@ -123,7 +123,9 @@ async fn a_topic_with_subscriptions_is_deleted_by_force_only_and_its_name_stays_
     let broker = Broker::with_orders().await;
     let first = broker.get("/v1/topics/orders").await.text("id");
     let subscription = broker.subscribe(json!({})).await;
-    assert_eq!(broker.delete("/v1/topics/orders").await.problem(), (409, "topic-has-subscriptions"));
+    let refused = broker.delete("/v1/topics/orders").await;
+    assert_eq!(refused.problem(), (409, "topic-has-subscriptions"));
+    assert!(refused.body["detail"].as_str().unwrap().contains("?force=true"), "{}", refused.body);
     assert_eq!(broker.delete("/v1/topics/orders?force=perhaps").await.problem(), (400, "invalid-query"));
     assert_eq!(broker.delete("/v1/topics/orders?force=true").await.status, 204);
     assert_eq!(broker.jobs.0.lock().unwrap().len(), 1);
