@@ -24,8 +24,11 @@ pub enum OpenError {
     /// There is a database, but not one of ours.
     #[error("{0} is not a store of Event Relay")]
     Foreign(PathBuf),
+    /// There is a file of that name.
+    #[error("{0} is not a folder")]
+    NotAFolder(PathBuf),
     /// A file cannot be made, opened or locked.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}")]
     File {
         /// Which one.
         path: PathBuf,
@@ -33,7 +36,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// SQLite cannot open or read it.
-    #[error("cannot open the store in {folder}: {source}")]
+    #[error("cannot open the store in {folder}")]
     Database {
         /// The folder.
         folder: PathBuf,
@@ -61,6 +64,9 @@ impl Folder {
     /// Makes the folder if there is none, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Folder, OpenError> {
         let file = |path: &Path, source| OpenError::File { path: path.to_owned(), source };
+        if path.exists() && !path.is_dir() {
+            return Err(OpenError::NotAFolder(path.to_owned()));
+        }
         private::create_folder(path).map_err(|source| file(path, source))?;
         let lock_path = path.join("relay.lock");
         let lock = private::write().open(&lock_path).map_err(|source| file(&lock_path, source))?;

@@ -14,6 +14,15 @@ fn a_second_opener_is_refused_by_name() {
     Store::open(folder.path(), options(&clock)).unwrap();
 }
 
+#[test]
+fn a_file_in_place_of_the_folder_is_named_as_that() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let path = folder.path().join("file");
+    std::fs::write(&path, b"").unwrap();
+    let refused = Store::open(&path, options(&clock)).unwrap_err();
+    assert_eq!(refused.to_string(), format!("{} is not a folder", path.display()));
+}
+
 /// Everything in a folder, and below, with its permissions.
 #[cfg(unix)]
 fn modes(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u32)> {

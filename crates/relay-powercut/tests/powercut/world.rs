@@ -9,6 +9,7 @@ use relay_core::ports::{Clock, Ids, Ports};
 use relay_core::time::Time;
 use relay_embedded::{Store, StoreOptions};
 use relay_powercut::Disk;
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,7 +47,8 @@ impl World {
             vfs: Some(self.disk.vfs_name().to_owned()),
             ..StoreOptions::default()
         };
-        let store = Store::open(&self.folder, options).map_err(|error| Fault(format!("{error}")))?;
+        let store =
+            Store::open(&self.folder, options).map_err(|error| Fault(format!("{error}: {:?}", error.source())))?;
         let ports = store.ports(Arc::new(NoWebhooks));
         Ok(Life { store, ports })
     }
