@@ -7,14 +7,14 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 /// Flags of `relay listen`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// Address to listen on.
-    #[arg(default_value = "127.0.0.1:9000")]
+    /// Address to listen on: a number or a name, and a port
+    #[arg(default_value = "127.0.0.1:9000", value_parser = parse_address)]
     address: SocketAddr,
     /// Signing secret of a subscription (`whsec_…`): deliveries that it does not verify are answered with 401. May be
     /// given several times.
@@ -26,6 +26,11 @@ pub struct Args {
     /// Show headers too.
     #[arg(long)]
     headers: bool,
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|_| "write an address and a port, such as 127.0.0.1:9000")?;
+    found.next().ok_or_else(|| "no address has this name".to_owned())
 }
 
 struct Listener {
@@ -132,6 +137,15 @@ fn or_dash(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_listens_on_names_as_the_broker_does() {
+        assert!(parse_address("localhost:9009").unwrap().ip().is_loopback());
+        assert!(parse_address("[::1]:9009").is_ok());
+        for bad in ["9009", "localhost", ""] {
+            assert!(parse_address(bad).unwrap_err().contains("127.0.0.1:9000"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_delivery_is_shown_with_what_identifies_it() {
