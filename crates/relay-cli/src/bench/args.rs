@@ -64,8 +64,8 @@ pub(super) struct CommonArgs {
     /// How the broker reaches them, if not at that address
     #[arg(long, value_name = "URL")]
     pub sink_url: Option<String>,
-    /// How long to wait for the next delivery before what is missing counts as lost
-    #[arg(long, default_value = "30s", value_parser = parse_span)]
+    /// How long to wait for the next delivery, such as 30s or 2m, before what is missing counts as lost
+    #[arg(long, default_value = "30s", value_name = "SPAN", value_parser = parse_span)]
     pub grace: Duration,
     /// Leave the topic and its events in the broker
     #[arg(long)]
@@ -95,11 +95,11 @@ pub(super) struct ThroughputArgs {
     /// Subscriptions
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub subscribers: u32,
-    /// How long to measure
-    #[arg(long, default_value = "10s", value_parser = parse_span)]
+    /// How long to measure, such as 500ms, 10s or 2m
+    #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = parse_span)]
     pub duration: Duration,
-    /// How long to run before that
-    #[arg(long, default_value = "2s", value_parser = parse_span)]
+    /// How long to run before that, in the same form
+    #[arg(long, default_value = "2s", value_name = "SPAN", value_parser = parse_span)]
     pub warmup: Duration,
 }
 
@@ -132,11 +132,11 @@ pub(super) struct IsolationArgs {
     /// Events a second
     #[arg(long, default_value_t = 500.0)]
     pub rate: f64,
-    /// How long each of the three phases is measured
-    #[arg(long, default_value = "10s", value_parser = parse_span)]
+    /// How long each of the three phases is measured, such as 10s or 2m
+    #[arg(long, default_value = "10s", value_name = "SPAN", value_parser = parse_span)]
     pub duration: Duration,
-    /// How long each phase runs before that; with the hanging subscriber, this holds the first `patience`
-    #[arg(long, default_value = "5s", value_parser = parse_span)]
+    /// How long each phase runs before that, in the same form; with the hanging subscriber, this holds the first `patience`
+    #[arg(long, default_value = "5s", value_name = "SPAN", value_parser = parse_span)]
     pub warmup: Duration,
     /// Time-out of the requests that hang, in milliseconds
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1000..=30_000))]
