@@ -4,7 +4,7 @@ use super::ledger::histogram;
 use super::stopwatch::nanos;
 use hdrhistogram::Histogram;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ const WRITES: usize = 200;
 const BLOCK: [u8; 4096] = [0x5a; 4096];
 const FILE: &str = "disk-probe.tmp";
 
-/// Microseconds that each of some appends of 4 KiB and its `fdatasync` took, on the file system of this folder.
+/// Microseconds that each of some writes of 4 KiB and its `fdatasync` took, on the file system of this folder. They go
+/// over what is there already, as those of the store's log do once it has its size: making a file longer costs more.
 ///
 /// # Errors
 /// If the folder cannot be written to.
@@ -26,6 +27,11 @@ pub fn probe(folder: &Path) -> anyhow::Result<Histogram<u64>> {
 
 fn measure(mut file: File) -> anyhow::Result<Histogram<u64>> {
     let mut took = histogram()?;
+    for _ in 0..WRITES {
+        file.write_all(&BLOCK)?;
+    }
+    file.sync_all()?;
+    file.rewind()?;
     for _ in 0..WRITES {
         let begun = Instant::now();
         file.write_all(&BLOCK)?;
