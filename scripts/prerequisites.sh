@@ -31,8 +31,8 @@ command -v curl >/dev/null ||
   lacks "curl (the README's commands are tested with it)" "Debian, Ubuntu: apt-get install curl; macOS: brew install curl"
 
 if ! fault=$("$root/scripts/python.sh" find 2>&1 >/dev/null); then
-  lacks "Python 3.13 (or any from 3.11 on)" \
-    "$fault. Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python@3.13; pyenv: pyenv install 3.13; or name one: PYTHON=/path/to/python3"
+  lacks "Python 3.13" \
+    "$fault. Debian, Ubuntu: apt-get install python3.13 python3.13-venv; macOS: brew install python@3.13; pyenv: pyenv install 3.13; or name one: PYTHON=/path/to/python3.13"
 fi
 
 [ "$missing" -eq 0 ] || exit 1

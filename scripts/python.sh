@@ -4,8 +4,7 @@
 #   scripts/python.sh find    prints the path of a usable interpreter
 #   scripts/python.sh venv    prints the path of the environment's interpreter, making it first where needed
 #
-# Usable is CPython 3.11 or later with `venv` and `ensurepip`; 3.13 is what the project is developed with and is
-# preferred. PYTHON names an interpreter to use instead of searching.
+# Usable is CPython 3.13 with `venv` and `ensurepip`: LocalStack runs on no other (localstack/README.md). PYTHON names an interpreter to use instead of searching.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,14 +15,14 @@ venv=${CARGO_TARGET_DIR:-$root/target}/interop-venv
 usable() {
   "$@" -c '
 import sys, ensurepip, venv
-if sys.version_info < (3, 11): sys.exit(1)
+if sys.version_info[:2] != (3, 13): sys.exit(1)
 print(sys.executable)' 2>/dev/null
 }
 
 find_python() {
   if [ -n "${PYTHON:-}" ]; then
     usable "$PYTHON" && return
-    echo "PYTHON=$PYTHON is not a usable Python: 3.11 or later with venv and ensurepip is needed" >&2
+    echo "PYTHON=$PYTHON is not a usable Python: 3.13 with venv and ensurepip is needed" >&2
     return 1
   fi
   local name version
@@ -34,10 +33,8 @@ find_python() {
       PYENV_VERSION=$version usable python3.13 && return
     done
   fi
-  for name in python3.14 python3.12 python3.11 python3; do
-    usable "$name" && return
-  done
-  echo "no usable Python: 3.11 or later (3.13 preferred) with venv and ensurepip is needed" >&2
+  usable python3 && return
+  echo "no usable Python: 3.13 with venv and ensurepip is needed" >&2
   return 1
 }
 
