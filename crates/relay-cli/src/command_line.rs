@@ -1,5 +1,6 @@
 //! The commands, and how each is run.
 
+use crate::aws::AwsArgs;
 use crate::bench::BenchArgs;
 use crate::demo::DemoArgs;
 use crate::failure::Failure;
@@ -19,6 +20,7 @@ pub struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(ServeArgs),
+    Aws(AwsArgs),
     Demo(DemoArgs),
     Bench(Box<BenchArgs>),
     /// A webhook for trying things out: shows what it receives
@@ -33,6 +35,7 @@ impl CommandLine {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(args) => crate::serve::run(args.with_environment()),
+            Command::Aws(args) => on_one_thread(crate::aws::run(args)),
             Command::Demo(args) => on_one_thread(crate::demo::run(args)),
             Command::Bench(args) => on_one_thread(crate::bench::run(*args)),
             Command::Listen(args) => on_one_thread(crate::listen::run(args)),

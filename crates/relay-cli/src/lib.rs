@@ -1,5 +1,6 @@
 //! The `relay` binary as a library: one module per command, so that tests can reach what the commands are made of.
 
+pub mod aws;
 pub mod bench;
 pub mod command_line;
 pub mod demo;

@@ -18,6 +18,7 @@ mod json;
 pub mod lane;
 pub mod limits;
 pub mod manage;
+pub mod metrics;
 pub mod names;
 pub mod pack;
 pub mod packing;

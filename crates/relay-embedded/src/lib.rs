@@ -25,11 +25,9 @@
 
 mod attempts;
 mod checkpoint;
-mod clock;
 mod dead_letters;
 mod fault;
 mod folder;
-mod ids;
 mod lanes;
 mod log;
 mod payloads;
@@ -46,8 +44,6 @@ mod sync;
 mod wake_ups;
 mod writer;
 
-pub use clock::SystemClock;
 pub use folder::OpenError;
-pub use ids::SystemIds;
 pub use store::{Store, StoreOptions};
 pub use writer::CommitStats;

@@ -2,10 +2,8 @@
 
 use crate::attempts::AttemptsPort;
 use crate::checkpoint::Checkpoints;
-use crate::clock::SystemClock;
 use crate::dead_letters::DeadLettersPort;
 use crate::folder::{Folder, OpenError};
-use crate::ids::SystemIds;
 use crate::lanes::LanesPort;
 use crate::lanes::mirror::LaneMirror;
 use crate::log::LogPort;
@@ -21,6 +19,7 @@ use crate::writer::lazy::Lazy;
 use crate::writer::{CommitStats, Engine, Writer};
 use relay_core::ports::webhook::WebhookClient;
 use relay_core::ports::{Clock, Ids, PortError, Ports};
+use relay_system::{SystemClock, SystemIds};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! - [`dispatch`]: receives messages and hands them to dispatch, many batches at once, bounded in bytes;
 //! - [`drain`]: follows wake-ups, bounded in total and per subscription, so that one slow endpoint cannot take all;
-//! - sweep, once at the start and then every minute;
+//! - sweep, and the gauges of the metrics, once at the start and then every minute;
 //! - jobs that a request starts: resume, removal.
 
 mod dispatch;
@@ -11,6 +11,7 @@ mod drain;
 use relay_core::attempt::Attempter;
 use relay_core::dispatch::Dispatcher;
 use relay_core::drain::Drainer;
+use relay_core::metrics;
 use relay_core::names::SubscriptionId;
 use relay_core::ports::{PortError, Ports};
 use relay_core::resume;
@@ -33,6 +34,11 @@ pub struct Settings {
     pub drains: usize,
     /// Lanes of one subscription drained at once.
     pub drains_per_subscription: usize,
+    /// Receivers of the event queue. One is enough where a receive takes no time; a queue behind a network wants more.
+    pub receivers: usize,
+    /// How long a receive in progress may go on when the engine is told to stop; what it brings is given back. Zero
+    /// for a queue that loses nothing by a receive that is dropped.
+    pub last_receive: Duration,
     /// Time from one sweep to the next.
     pub sweep_every: Duration,
 }
@@ -44,6 +50,8 @@ impl Default for Settings {
             bytes: 8 * 1024 * 1024,
             drains: 512,
             drains_per_subscription: 128,
+            receivers: 1,
+            last_receive: Duration::ZERO,
             sweep_every: Duration::from_secs(60),
         }
     }
@@ -74,9 +82,13 @@ impl Engine {
         let dispatcher = Arc::new(Dispatcher::new(ports.clone(), attempter.clone()));
         let drainer = Arc::new(Drainer::new(ports.clone(), attempter));
         let mut loops = JoinSet::new();
-        loops.spawn(dispatch::run(ports.queue.clone(), dispatcher, settings, stopped.clone()));
+        let bounds = dispatch::Bounds::new(&settings);
+        for _ in 0..settings.receivers {
+            let (queue, dispatcher) = (ports.queue.clone(), dispatcher.clone());
+            loops.spawn(dispatch::run(queue, dispatcher, bounds.clone(), settings, stopped.clone()));
+        }
         loops.spawn(drain::run(ports.wake_ups.clone(), drainer, settings, stopped.clone()));
-        loops.spawn(sweep(Sweeper::new(ports.clone()), settings.sweep_every, stopped));
+        loops.spawn(sweep(ports.clone(), settings.sweep_every, stopped));
         let jobs = Jobs { ports, runtime: tokio::runtime::Handle::current(), stop: stop.clone() };
         Engine { stop, loops, jobs }
     }
@@ -124,7 +136,8 @@ impl Jobs {
     }
 }
 
-async fn sweep(sweeper: Sweeper, every: Duration, mut stopped: watch::Receiver<bool>) {
+async fn sweep(ports: Ports, every: Duration, mut stopped: watch::Receiver<bool>) {
+    let sweeper = Sweeper::new(ports.clone());
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -133,6 +146,9 @@ async fn sweep(sweeper: Sweeper, every: Duration, mut stopped: watch::Receiver<b
             _ = stopped.wait_for(|stop| *stop) => return,
         }
         sweeper.run().await;
+        if let Err(error) = metrics::measure(&ports).await {
+            tracing::warn!(%error, "gauges cannot be measured");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::settings::{LogFormat, Settings};
 use relay_core::ports::Clock;
-use relay_embedded::SystemClock;
+use relay_system::SystemClock;
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -45,7 +45,7 @@ fn greeting(settings: &Settings, program: &str, address: SocketAddr, made_key: O
         say(&format!("{KEY}: {key}"));
     }
     let url = format!("http://{}", reachable(address));
-    say(&format!("Event Relay {}, data in {}", env!("CARGO_PKG_VERSION"), settings.data.display()));
+    say(&format!("Event Relay {}, {}", env!("CARGO_PKG_VERSION"), settings.storage));
     match (made_key, &settings.admin_key) {
         (Some(key), _) => say(&format!("\n  export RELAY_ADMIN_KEY={key}")),
         (None, Some(_)) => say("\n  # RELAY_ADMIN_KEY: as this broker has it"),

@@ -1,7 +1,7 @@
 //! `relay serve`: the broker in one process.
 //!
 //! ```text
-//!   Settings ─▶ Store (data folder) ─▶ Ports ─┬─▶ Engine: dispatch, drain, sweep ─▶ webhooks
+//!   Settings ─▶ Store (data folder, AWS) ─▶ Ports ─┬─▶ Engine: dispatch, drain, sweep ─▶ webhooks
 //!                                             └─▶ router ─▶ Server ◀── publishers, subscribers, operators
 //! ```
 //!
@@ -11,10 +11,12 @@
 mod greeting;
 mod jobs;
 mod log;
+mod metrics;
 mod open_files;
 mod server;
 mod settings;
 mod signals;
+mod store;
 mod waking;
 
 pub use settings::{ServeArgs, Settings};
@@ -24,15 +26,16 @@ use anyhow::Context;
 use jobs::EngineJobs;
 use relay_core::manage::{ensure_admin_key, ensure_system_topic};
 use relay_core::ports::Clock;
-use relay_embedded::{Store, StoreOptions, SystemClock};
 use relay_engine::Engine;
 use relay_http::{AppState, Options};
+use relay_system::SystemClock;
 use relay_webhook::{Config, HttpWebhookClient};
 use server::Server;
 use signals::Signals;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use store::Store;
 use tokio::runtime::{Handle, Runtime};
 
 /// How long requests and deliveries in progress may take after the process was told to stop.
@@ -62,14 +65,16 @@ fn runtime(name: &str) -> std::io::Result<Runtime> {
 
 async fn serve(settings: Settings, deliveries: &Handle) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let store = tokio::task::block_in_place(|| Store::open(&settings.data, StoreOptions::default()))
-        .map_err(anyhow::Error::from)?;
+    let counted = metrics::start()?;
+    let store = Store::open(&settings).await?;
     let policy = settings.address_policy();
     let clock = Arc::new(|| UNIX_EPOCH + Duration::from_millis(SystemClock.now().as_millis()));
     let webhooks = HttpWebhookClient::new(Config::new(policy.clone(), clock)).context("webhooks cannot be called")?;
     let ports = store.ports(Arc::new(webhooks));
-    ensure_system_topic(&ports).await.context("the data folder cannot be prepared")?;
-    waking::wake_held_lanes(&ports).await.context("held lanes cannot be read")?;
+    ensure_system_topic(&ports).await.with_context(|| format!("{} cannot be prepared", settings.storage))?;
+    if store.forgets_wake_ups() {
+        waking::wake_held_lanes(&ports).await.context("held lanes cannot be read")?;
+    }
 
     let server = Server::bind(settings.listen).await?;
     // Made once and shown once: only when nothing stands between it and the greeting.
@@ -79,12 +84,12 @@ async fn serve(settings: Settings, deliveries: &Handle) -> Result<(), Failure> {
     };
     let engine = {
         let _deliveries = deliveries.enter();
-        Engine::start(ports.clone(), relay_engine::Settings::default())
+        Engine::start(ports.clone(), store.engine_settings())
     };
     let check = move |url: &str| policy.check_url(url).map_err(|fault| fault.to_string());
     let mut options = Options::new(Arc::new(check), Arc::new(EngineJobs(engine.jobs())));
     options.admin_key = settings.admin_key.clone();
-    let router = relay_http::router(AppState::new(ports, options));
+    let router = metrics::route(relay_http::router(AppState::new(ports, options)), counted);
     greeting::greet(&settings, server.address(), made_key.as_deref());
 
     let stopping = server.run(router, signals.next()).await;
@@ -98,7 +103,7 @@ async fn serve(settings: Settings, deliveries: &Handle) -> Result<(), Failure> {
         },
         () = signals.next() => tracing::warn!("told to stop twice: what is in progress is left"),
     }
-    store.close().await.context("what was not yet written could not be written")?;
+    store.close().await?;
     tracing::info!("stopped");
     Ok(())
 }

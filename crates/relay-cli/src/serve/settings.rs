@@ -1,16 +1,19 @@
 //! What flags and environment say, read once, with all faults told together.
 
+use crate::aws::ResourceArgs;
 use clap::Args;
 use ipnet::IpNet;
+use relay_aws::Resources;
 use relay_http::AdminKey;
 use relay_webhook::AddressPolicy;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Run the broker
 ///
-/// Everything is kept in one data folder. The first start without RELAY_ADMIN_KEY makes an admin key and shows it, once.
+/// Everything is kept in one data folder, or on AWS. The first start without RELAY_ADMIN_KEY makes an admin key and shows it, once.
 /// SIGTERM and SIGINT stop the broker: what is in progress is finished, for at most 30 seconds.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServeArgs {
@@ -30,9 +33,11 @@ pub struct ServeArgs {
     /// Form of the log: pretty or json
     #[arg(long, env = "RELAY_LOG_FORMAT", value_name = "FORMAT", default_value = "pretty")]
     log_format: String,
-    /// Run on SQS, DynamoDB and S3 (RELAY_AWS=1; not built yet)
+    /// Run on SQS, DynamoDB and S3 in place of the data folder (RELAY_AWS=1); `relay aws init` makes what is needed
     #[arg(long)]
     aws: bool,
+    #[command(flatten)]
+    resources: ResourceArgs,
     #[arg(skip)]
     environment: Environment,
 }
@@ -49,8 +54,8 @@ struct Environment {
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The data folder.
-    pub data: PathBuf,
+    /// Where everything is kept.
+    pub storage: Storage,
     /// Accepted as an admin key, and never stored.
     pub admin_key: Option<AdminKey>,
     /// Networks that webhooks may live in beside the public ones.
@@ -59,6 +64,27 @@ pub struct Settings {
     pub log: Targets,
     /// In which form.
     pub log_format: LogFormat,
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In one folder.
+    Embedded {
+        /// The folder.
+        data: PathBuf,
+    },
+    /// On AWS.
+    Aws(Resources),
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Storage::Embedded { data } => write!(f, "data in {}", data.display()),
+            Storage::Aws(resources) => write!(f, "data in table {} and bucket {}", resources.table, resources.bucket),
+        }
+    }
 }
 
 /// Form of the log.
@@ -95,18 +121,15 @@ impl Settings {
         let admin_key = key.map(|key| AdminKey::new(key).map_err(|fault| format!("RELAY_ADMIN_KEY: {fault}")));
         let admin_key = note(&mut faults, admin_key.transpose());
         let aws = note(&mut faults, parse_switch(args.environment.aws.as_deref()));
-        if args.aws || aws == Some(true) {
-            faults.push("--aws (RELAY_AWS): this version has the embedded store only".to_owned());
-        }
-        match (listen, admin_key, log, log_format) {
-            (Some(listen), Some(admin_key), Some(log), Some(log_format)) if faults.is_empty() => Ok(Settings {
-                listen,
-                data: PathBuf::from(or(&args.data, "./relay-data")),
-                admin_key,
-                allow_endpoint_cidrs: cidrs,
-                log,
-                log_format,
-            }),
+        let storage = if args.aws || aws == Some(true) {
+            args.resources.resources().map(Storage::Aws).map_err(|missing| faults.extend(missing)).ok()
+        } else {
+            Some(Storage::Embedded { data: PathBuf::from(or(&args.data, "./relay-data")) })
+        };
+        match (listen, storage, admin_key, log, log_format) {
+            (Some(listen), Some(storage), Some(admin_key), Some(log), Some(log_format)) if faults.is_empty() => {
+                Ok(Settings { listen, storage, admin_key, allow_endpoint_cidrs: cidrs, log, log_format })
+            }
             _ => Err(faults),
         }
     }
@@ -193,7 +216,7 @@ mod tests {
     fn what_is_not_said_has_a_default() {
         let settings = Settings::from_args(ServeArgs::default()).unwrap();
         assert_eq!(settings.listen, "127.0.0.1:8080".parse().unwrap());
-        assert_eq!(settings.data, PathBuf::from("./relay-data"));
+        assert_eq!(settings.storage, Storage::Embedded { data: PathBuf::from("./relay-data") });
         assert!(settings.admin_key.is_none() && settings.allow_endpoint_cidrs.is_empty());
         assert_eq!(settings.log_format, LogFormat::Pretty);
     }
@@ -218,7 +241,10 @@ mod tests {
             "RELAY_LOG_FORMAT",
             "RELAY_ADMIN_KEY",
             "perhaps",
-            "--aws",
+            "RELAY_EVENTS_QUEUE_URL",
+            "RELAY_WAKE_UPS_QUEUE_URL",
+            "RELAY_TABLE",
+            "RELAY_BUCKET",
         ];
         for name in named {
             assert_eq!(faults.iter().filter(|fault| fault.contains(name)).count(), 1, "{name} in {faults:?}");

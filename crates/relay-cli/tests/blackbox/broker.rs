@@ -31,11 +31,17 @@ pub fn relay() -> Command {
 /// A data folder and the brokers that run on it, one after another.
 pub struct Site {
     folder: TemporaryFolder,
+    environment: Vec<(String, String)>,
 }
 
 impl Site {
     pub fn new() -> Site {
-        Site { folder: TemporaryFolder::new("relay-black-box").unwrap() }
+        Site::with_environment(Vec::new())
+    }
+
+    /// A site whose brokers have these variables set.
+    pub fn with_environment(environment: Vec<(String, String)>) -> Site {
+        Site { folder: TemporaryFolder::new("relay-black-box").unwrap(), environment }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -44,7 +50,8 @@ impl Site {
 
     /// Starts a broker and waits until it listens.
     pub fn start(&self) -> Broker {
-        Broker::start(&self.data(), &[("RELAY_ADMIN_KEY", ADMIN_KEY)])
+        let site = self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Broker::start(&self.data(), &site.chain([("RELAY_ADMIN_KEY", ADMIN_KEY)]).collect::<Vec<_>>())
     }
 }
 

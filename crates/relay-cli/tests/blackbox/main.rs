@@ -12,6 +12,7 @@ mod crash;
 mod dead_letters;
 mod deliveries;
 mod hook;
+mod kill;
 mod lifecycle;
 mod log;
 mod pause;

@@ -10,6 +10,7 @@ pub use outcome::{Answer, Failed, Outcome};
 
 use crate::delivery::{self, EventRef};
 use crate::endpoints::Endpoints;
+use crate::metrics;
 use crate::pack::LaneId;
 use crate::ports::webhook::{WebhookError, WebhookResponse};
 use crate::ports::{Attempt, AttemptOutcome, DeadLetter, PortError, Ports};
@@ -85,6 +86,7 @@ impl Attempter {
         let now = self.ports.clock.now();
         let duration = now.since(started_at);
         self.endpoints.answered(&job.subscription.id, duration, now);
+        metrics::answered(job.events.len(), matches!(outcome, Outcome::Delivered));
         let answer = Answer { attempts: records(job, started_at, duration, &outcome, result.ok()), outcome };
         self.note(job, &answer.outcome).await;
         answer

@@ -12,6 +12,7 @@ mod send;
 use crate::event::Incoming;
 use crate::event::fault::{EventFault, FaultKind};
 use crate::limits::{MAX_EVENTS_PER_REQUEST, MAX_REQUEST_BYTES};
+use crate::metrics;
 use crate::names::PartitionKey;
 use crate::pack::Pack;
 use crate::packing::{self, Place};
@@ -191,6 +192,8 @@ async fn accept_at(
     claim_check::store_large(needs, &mut events).await?;
     let packing = packing::pack(topic, now, events);
     let packs = send::send(needs, packing.packs).await;
+    let sent = packs.iter().filter(|(_, sent)| sent.as_ref().is_ok_and(|sent| sent.repeated != Some(true)));
+    metrics::accepted(sent.map(|(pack, _)| pack.events.len() as u64).sum());
     Ok(Published { packs, places: packing.places })
 }
 

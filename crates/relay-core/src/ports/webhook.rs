@@ -23,6 +23,17 @@ pub type HeaderName = std::borrow::Cow<'static, str>;
 /// A header's value, shared where it is the same for all requests of a subscription.
 pub type HeaderText = std::borrow::Cow<'static, str>;
 
+/// The client of a process that delivers nothing: every call fails.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWebhooks;
+
+#[async_trait]
+impl WebhookClient for NoWebhooks {
+    async fn post(&self, _: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
+        Err(WebhookError::Connect)
+    }
+}
+
 /// What the endpoint answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookResponse {

@@ -1,0 +1,217 @@
+//! The hot log: `LOG#topic id#shard` / time and what makes it unique. The messages of a batch and shard share an item;
+//! what is large lies in `staging/` and the item refers to it. Items and objects go together, after a week, by TTL and
+//! lifecycle; readers leave out what the topic's retention has passed.
+
+use crate::objects::Objects;
+use crate::packs::{compress, decompress};
+use crate::registry::lists;
+use crate::stamp::{Stamp, Stamps, WITHIN};
+use crate::table::attributes::{Row, binary, number, text};
+use crate::table::{Key, Query, Table};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use relay_core::names::TopicId;
+use relay_core::pack::{Pack, codec};
+use relay_core::ports::{Clock, EventLog, Message, PortError};
+use relay_core::replay_id::{LOG_SHARDS, LogPosition, key_hash};
+use relay_core::sequence::{PackSequence, Sequence};
+use relay_core::time::Time;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Larger entries, compressed, lie in the bucket: a PUT costs as much as eight writes of 1 KiB.
+const INLINE_BYTES: usize = 8 * 1024;
+/// How long the hot log keeps.
+const KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// Readers go by the log only up to this long ago, so no writer may take longer than half of it.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Times that an append which took too long is repeated under a fresh position.
+const REPEATS: usize = 3;
+
+/// An entry as it is stored: `{"v":1,"entries":[{"sequence":"…","pack":{…}}]}`, compressed.
+#[derive(Serialize, Deserialize)]
+struct StoredBatch<'a> {
+    v: u32,
+    #[serde(borrow)]
+    entries: Vec<StoredEntry<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEntry<'a> {
+    sequence: Sequence,
+    #[serde(borrow)]
+    pack: &'a RawValue,
+}
+
+/// An entry of the log.
+type Entry = (LogPosition, PackSequence, Arc<Pack>);
+
+/// [`EventLog`] over table and bucket.
+pub(crate) struct LogPort {
+    table: Table,
+    objects: Objects,
+    stamps: Arc<Stamps>,
+    clock: Arc<dyn Clock>,
+}
+
+fn position(stamp: Stamp, place: usize) -> LogPosition {
+    LogPosition { at: stamp.at, unique: stamp.unique | place as u64 }
+}
+
+fn partition(topic: &TopicId, shard: u64) -> String {
+    format!("LOG#{topic}#{shard}")
+}
+
+/// Encodes the packs that share an item.
+pub(crate) fn encode(packs: &[(PackSequence, &Pack)]) -> Result<Vec<u8>, PortError> {
+    let invalid = |error: &dyn std::fmt::Display| PortError::Invalid(error.to_string());
+    let mut texts = Vec::with_capacity(packs.len());
+    for (sequence, pack) in packs {
+        let encoded = String::from_utf8(codec::encode(pack)).map_err(|error| invalid(&error))?;
+        texts.push((sequence.event(0), RawValue::from_string(encoded).map_err(|error| invalid(&error))?));
+    }
+    let entries = texts.iter().map(|(sequence, pack)| StoredEntry { sequence: *sequence, pack }).collect();
+    let encoded = serde_json::to_vec(&StoredBatch { v: crate::record::VERSION, entries });
+    compress(&encoded.map_err(|error| invalid(&error))?)
+}
+
+/// Decodes the packs that share an item.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<(PackSequence, Arc<Pack>)>, PortError> {
+    let corrupt = |error: &dyn std::fmt::Display| PortError::Corrupt(error.to_string());
+    let bytes = decompress(bytes)?;
+    let stored: StoredBatch<'_> = serde_json::from_slice(&bytes).map_err(|error| corrupt(&error))?;
+    if stored.v != crate::record::VERSION {
+        return Err(PortError::Corrupt(format!("a log item has version {}", stored.v)));
+    }
+    let pack = |entry: &StoredEntry<'_>| {
+        let source = Bytes::copy_from_slice(entry.pack.get().as_bytes());
+        Ok((entry.sequence.pack, Arc::new(codec::decode(&source).map_err(|error| corrupt(&error))?)))
+    };
+    stored.entries.iter().map(pack).collect()
+}
+
+impl LogPort {
+    pub(crate) fn new(table: Table, objects: Objects, stamps: Arc<Stamps>, clock: Arc<dyn Clock>) -> LogPort {
+        LogPort { table, objects, stamps, clock }
+    }
+
+    /// Appends what shares an item. An append that took longer than readers wait for may have been passed by them: it
+    /// is made again under a fresh position.
+    async fn append_item(&self, partition: &str, messages: &[&Message]) -> Result<Stamp, PortError> {
+        let packs: Vec<_> = messages.iter().map(|message| (message.sequence, &*message.pack)).collect();
+        let encoded = Bytes::from(encode(&packs)?);
+        for _ in 0..REPEATS {
+            let stamp = self.stamps.next();
+            let key = Key::new(partition, stamp.key());
+            let row = Row::of(&key).with("expiresAt", number((stamp.at + KEPT).0.div_ceil(1000)));
+            let row = if encoded.len() <= INLINE_BYTES {
+                row.with("entries", binary(encoded.to_vec()))
+            } else {
+                let object = format!("staging/{}/{}", partition.replace('#', "/"), stamp.key());
+                self.objects.put(&object, encoded.clone(), "application/zstd").await?;
+                row.with("entriesObject", text(object))
+            };
+            self.table.put(row).await?;
+            if self.clock.now().since(stamp.at) <= SETTLE / 2 {
+                return Ok(stamp);
+            }
+        }
+        Err(PortError::Unavailable("appending to the log takes longer than its readers wait".to_owned()))
+    }
+
+    async fn entries_of(&self, row: &Row) -> Result<Vec<Entry>, PortError> {
+        let stamp = Stamp::parse(row.text("sk")?);
+        let stamp = stamp.ok_or_else(|| PortError::Corrupt("a log item has no position".to_owned()))?;
+        let packs = match (row.find_binary("entries"), row.find_text("entriesObject")) {
+            (Some(inline), _) => decode(inline)?,
+            (None, Some(object)) => match self.objects.get(object).await {
+                Ok(bytes) => decode(&bytes)?,
+                // Item and object expire at about the same time, not at the same moment.
+                Err(PortError::NotFound) => Vec::new(),
+                Err(error) => return Err(error),
+            },
+            (None, None) => return Err(PortError::Corrupt("a log item has no entries".to_owned())),
+        };
+        let placed = packs.into_iter().enumerate();
+        Ok(placed.map(|(place, (sequence, pack))| (position(stamp, place), sequence, pack)).collect())
+    }
+
+    /// The newest entries of a shard, newest first.
+    async fn newest_of_shard(
+        &self,
+        topic: &TopicId,
+        shard: u64,
+        (from, before): (Time, Option<LogPosition>),
+        limit: usize,
+    ) -> Result<Vec<Entry>, PortError> {
+        let end = before.unwrap_or(LogPosition { at: Time(9_999_999_999_999), unique: u64::MAX });
+        let (first, last) = (Stamp { at: from, unique: 0 }, Stamp { at: end.at, unique: end.unique });
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let query = Query::of(partition(topic, shard)).between(first.key(), last.key()).backward().limit(limit);
+        let rows = self.table.query(query).await?;
+        let mut entries = try_join_all(rows.iter().map(|row| self.entries_of(row))).await?.concat();
+        entries.retain(|(position, ..)| before.is_none_or(|before| *position < before));
+        Ok(entries)
+    }
+}
+
+#[async_trait]
+impl EventLog for LogPort {
+    async fn append(&self, messages: &[Message]) -> Result<Vec<LogPosition>, PortError> {
+        let mut items: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, message) in messages.iter().enumerate() {
+            let shard = key_hash(&message.pack.key) % LOG_SHARDS;
+            items.entry(partition(&message.pack.topic_id, shard)).or_default().push(at);
+        }
+        let chunks: Vec<(String, Vec<usize>)> = items
+            .into_iter()
+            .flat_map(|(partition, places)| {
+                let chunks: Vec<_> =
+                    places.chunks(1 << WITHIN).map(|chunk| (partition.clone(), chunk.to_vec())).collect();
+                chunks
+            })
+            .collect();
+        let written = chunks.iter().map(|(partition, places)| async move {
+            let of_item: Vec<&Message> = places.iter().map(|at| &messages[*at]).collect();
+            self.append_item(partition, &of_item).await
+        });
+        let stamps = try_join_all(written).await?;
+        let mut positions = vec![LogPosition::default(); messages.len()];
+        for ((_, places), stamp) in chunks.iter().zip(stamps) {
+            for (place, at) in places.iter().enumerate() {
+                positions[*at] = position(stamp, place);
+            }
+        }
+        Ok(positions)
+    }
+
+    async fn newest(
+        &self,
+        topic: &TopicId,
+        before: Option<LogPosition>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, PortError> {
+        // TTL deletes within days (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html).
+        let kept = lists::retention(&self.table, topic).await?.map_or(KEPT, |retention| retention.min(KEPT));
+        let from = self.clock.now() - kept;
+        let shards = (0..LOG_SHARDS).map(|shard| self.newest_of_shard(topic, shard, (from, before), limit));
+        let mut entries: Vec<Entry> = try_join_all(shards).await?.concat();
+        entries.sort_by_key(|(position, ..)| std::cmp::Reverse(*position));
+        // What was appended again is shown once.
+        let mut seen = HashSet::new();
+        entries.retain(|(_, sequence, pack)| seen.insert((pack.group(), *sequence)));
+        entries.truncate(limit);
+        Ok(entries)
+    }
+
+    /// Nothing to do: TTL and lifecycle remove what is old, for nothing.
+    async fn expire(&self, _: Time) -> Result<u64, PortError> {
+        Ok(0)
+    }
+}
