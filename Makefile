@@ -25,14 +25,63 @@ build: ## Build the `relay` binary
 run: ## Start the broker on 127.0.0.1:8080, with its data in ./relay-data
 	cargo run --profile $(PROFILE) $(CARGO_FLAGS) -- serve
 
+# One set of features for all tests, so that everything is compiled once. It builds the binaries, too: those that the
+# tests start, and that `test` deploys to the emulator.
+TEST_FLAGS = --profile $(PROFILE) --workspace --features relay-aws/emulator,relay-cli/emulator $(CARGO_FLAGS)
+
 .PHONY: test
-test: prerequisites ## Test everything: Rust, then the binary against other people's libraries
-	cargo test --profile $(PROFILE) --workspace $(CARGO_FLAGS)
-	$(MAKE) --no-print-directory test-interop
+test: prerequisites ## Test everything: Rust, AWS on emulators of its own, the binary against other people's libraries
+	cargo test $(TEST_FLAGS) --no-run
+	scripts/with-emulator.sh ministack cargo test $(TEST_FLAGS)
+	$(MAKE) --no-print-directory interop package
+	scripts/with-emulator.sh up $(MAKE) --no-print-directory deployed
 
 .PHONY: test-interop
-test-interop: build ## Only the tests of the binary against other people's libraries, and of the README
+test-interop: build interop ## Only the tests of the binary against other people's libraries, and of the README
+
+.PHONY: test-adapters
+test-adapters: ## Only the adapters to SQS, DynamoDB and S3, on MiniStack
+	scripts/with-emulator.sh ministack cargo test $(TEST_FLAGS) --test emulator
+
+.PHONY: test-deployed
+test-deployed: build functions ## Only the deployed template, end to end on LocalStack
+	scripts/with-emulator.sh up $(MAKE) --no-print-directory deployed
+
+.PHONY: interop
+interop:
 	python=$$(scripts/python.sh venv) && RELAY_BIN=$(RELAY_BIN) "$$python" -m pytest tests/interop
+
+.PHONY: deployed
+deployed:
+	tools=$$(localstack/start.sh tools) && \
+	  PYTHONDONTWRITEBYTECODE=1 RELAY_BIN=$(RELAY_BIN) "$$tools/python" -m pytest tests/aws
+
+# The tools (cargo-lambda, SAM CLI, cfn-lint, pytest) are installed, pinned, into .localstack.
+.PHONY: template
+template: ## Check the template for AWS: lint, and what it has to say
+	tools=$$(localstack/start.sh tools) && export PATH="$$tools:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 && \
+	  sam validate --lint --template-file template.yaml && cfn-lint template.yaml infra/*.yaml && \
+	  PYTHONDONTWRITEBYTECODE=1 python -m pytest -q tests/template
+
+.PHONY: functions
+functions: ## Build the Lambda functions for an emulator
+	cargo build --profile $(PROFILE) --package relay-functions --bins $(CARGO_FLAGS)
+	$(MAKE) --no-print-directory package
+
+# For this machine; into the folders that the template names.
+.PHONY: package
+package:
+	for function in ingest registry dispatch drain sweep; do \
+	  mkdir -p target/lambda/$$function && \
+	  strip -o target/lambda/$$function/bootstrap $(dir $(RELAY_BIN))$$function || exit 1; \
+	done
+
+.PHONY: deploy
+deploy: ## Build the Lambda functions for AWS (arm64) and deploy the stack
+	tools=$$(localstack/start.sh tools) && export PATH="$$tools:$$PATH" SAM_CLI_TELEMETRY=0 && \
+	  rustup target add aarch64-unknown-linux-gnu && \
+	  cargo lambda build --release --arm64 --package relay-functions --lambda-dir target/lambda && \
+	  sam deploy --template-file template.yaml $(SAM_FLAGS)
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -48,4 +97,4 @@ deny: ## Check the dependencies: banned crates, licences, sources
 	scripts/deny.sh check bans licenses sources
 
 .PHONY: check
-check: lint deny test ## All that CI checks
+check: lint deny template test ## All that CI checks

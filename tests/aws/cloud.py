@@ -1,0 +1,112 @@
+"""The emulator, and the template deployed on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+ROOT = Path(__file__).resolve().parents[2]
+START = ROOT / "localstack" / "start.sh"
+# Not the default: an emulator that somebody uses is left alone.
+PORT = os.environ.get("LOCALSTACK_PORT", "4666")
+STACK = "relay"
+
+
+def start_sh(command: str) -> str:
+    """Runs localstack/start.sh; its last line on stdout."""
+    done = subprocess.run(
+        [START, command], env=os.environ | {"LOCALSTACK_PORT": PORT}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"localstack/start.sh {command} failed:\n{done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def is_running() -> bool:
+    command = [START, "status"]
+    return subprocess.run(command, env=os.environ | {"LOCALSTACK_PORT": PORT}, capture_output=True).returncode == 0
+
+
+class Cloud:
+    """The emulator. One that ran before is used as it is, and goes on; another is stopped by `stop`."""
+
+    def __init__(self) -> None:
+        self.was_running = is_running()
+        self.endpoint = start_sh("up")
+        self.variables = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
+        self.variables |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        self.sqs, self.s3, self.logs, self.formation = map(self._client, ("sqs", "s3", "logs", "cloudformation"))
+        self.outputs: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+
+    def _client(self, service: str):
+        config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 3})
+        settings = {"endpoint_url": self.endpoint, "region_name": "us-east-1", "config": config}
+        return boto3.client(service, aws_access_key_id="test", aws_secret_access_key="test", **settings)
+
+    def deploy(self) -> None:
+        """Deploys template.yaml, unchanged, with what `make functions` built."""
+        for function in ("ingest", "registry", "dispatch", "drain", "sweep"):
+            built = ROOT / "target" / "lambda" / function / "bootstrap"
+            assert built.is_file(), f"there is no {built}: run `make functions`"
+        self.s3.create_bucket(Bucket="deploy")
+        # The SAM CLI is in the environment that pytest runs in.
+        command = [Path(sys.executable).parent / "sam", "deploy", "--config-env", "emulator", "--stack-name", STACK]
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | self.variables, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"sam deploy failed:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+        (stack,) = self.formation.describe_stacks(StackName=STACK)["Stacks"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        resources = self.formation.describe_stack_resources(StackName=STACK)["StackResources"]
+        self.names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+
+    def admin_key(self) -> str:
+        """Makes the first key with the command that an operator has."""
+        relay = os.environ.get("RELAY_BIN", ROOT / "target" / "release" / "relay")
+        command = [relay, "aws", "admin-key", "--stack", STACK]
+        done = subprocess.run(command, env=os.environ | self.variables, capture_output=True, text=True)
+        assert done.returncode == 0, f"no admin key was made:\n{done.stderr}"
+        return done.stdout.strip()
+
+    def logs_of(self, function: str, lines: int = 40) -> str:
+        """The last lines that a function wrote, by its name in the template."""
+        written: list[str] = []
+        # AWS writes to the group that the template names, the emulator to the usual one.
+        for group in (self.names.get(f"{function}Log", ""), f"/aws/lambda/{self.names.get(function)}"):
+            try:
+                pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+                written += [event["message"].rstrip() for page in pages for event in page["events"]]
+            except ClientError as error:
+                written.append(f"{group}: {error}")
+        said = (line for text in written for line in text.splitlines())
+        return "\n".join([line for line in said if not line.startswith(("START ", "END ", "REPORT "))][-lines:])
+
+    @contextmanager
+    def visibility(self, seconds: int):
+        """Changes for how long received messages stay hidden, for a while."""
+        queues = [self.outputs["EventsQueueUrl"], self.outputs["WakeUpsQueueUrl"]]
+        name = "VisibilityTimeout"
+        before = {url: self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"] for url in queues}
+        for url in queues:
+            self.sqs.set_queue_attributes(QueueUrl=url, Attributes={name: str(seconds)})
+        try:
+            yield
+        finally:
+            for url in queues:
+                self.sqs.set_queue_attributes(QueueUrl=url, Attributes=before[url])
+
+    def process(self) -> int:
+        """The emulator's process, whose children the functions are."""
+        home = Path(os.environ.get("LOCALSTACK_HOME", ROOT / ".localstack"))
+        return int((home / "run" / PORT / "localstack.pid").read_text())
+
+    def stop(self) -> None:
+        if not self.was_running:
+            start_sh("down")

@@ -1,0 +1,36 @@
+"""Sweep, which a schedule calls, makes up for what was lost."""
+
+from __future__ import annotations
+
+from relay import eventually
+
+# The schedule's minute, and then a wake-up's way.
+WITHIN = 130.0
+
+
+def test_a_lost_wake_up_is_made_up_for(relay, cloud, hook):
+    topic = relay.topic()
+    hook.answers(503)
+    subscription = relay.subscribe(topic, hook.url, retry={"schedule": [5]})
+    relay.publish(topic, 0)
+    relay.publish(topic, 1)
+    hook.wait_failed(1)
+    queue = cloud.outputs["WakeUpsQueueUrl"]
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed", "ApproximateNumberOfMessagesNotVisible"]
+
+    def waiting() -> int:
+        attributes = cloud.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=counts)["Attributes"]
+        return sum(int(attributes[name]) for name in counts)
+
+    eventually(waiting, what="the wake-up in its queue")
+    cloud.sqs.purge_queue(QueueUrl=queue)
+    assert waiting() == 0, "the wake-up is lost"
+    assert len(hook.all()) == 1, "and had not come yet"
+    assert relay.list(subscription, "lanes?state=held")
+    hook.answers(200)
+    assert [delivery.n for delivery in hook.wait(2, WITHIN)] == [0, 1]
+
+
+def test_the_schedule_has_called_sweep(relay):
+    # The first sweep makes the topic of system events, and nothing else does.
+    eventually(lambda: relay.send("GET", "/v1/topics/relay.system").status == 200, WITHIN, "the topic relay.system")
