@@ -1,8 +1,6 @@
 //! A broker's resources of a test's own on an emulator, and a clock that the test moves.
 
 use async_trait::async_trait;
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
 use relay_aws::{Clients, ENDPOINT_VARIABLE, Options, Resources, http_client, open, provision};
 use relay_core::conformance::Harness;
 use relay_core::limits::VISIBILITY;
@@ -135,14 +133,7 @@ impl World {
     }
 
     async fn clients(loses: bool) -> Clients {
-        if !loses {
-            return Clients::over(http_client()).await;
-        }
-        // Repeated at once: with the pauses that are usual, the cases take minutes.
-        let retries = RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(20));
-        let http = crate::lossy::client(http_client());
-        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).retry_config(retries);
-        Clients::new(&config.load().await)
+        Clients::over(if loses { crate::lossy::client(http_client()) } else { http_client() }).await
     }
 
     async fn make(loses: bool) -> World {
