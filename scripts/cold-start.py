@@ -50,6 +50,7 @@ RESOURCES = {
     "RELAY_TABLE": "relay",
     "RELAY_BUCKET": "relay-123456789012-us-east-1",
     "RELAY_LOG": "info",
+    "RELAY_METRICS": "false",
     "RELAY_ALLOW_ENDPOINT_CIDRS": "",
     "AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH": "true",
 }
