@@ -112,19 +112,27 @@ impl LanesPort {
         Ok(items)
     }
 
-    /// Lanes by the index, which may be behind; their backlogs as they are.
-    pub(super) async fn count_held(&self, topic: &TopicId) -> Result<(u64, u64, Option<Time>), PortError> {
+    /// A topic's held lanes and since when they are, by the index, which may be behind.
+    async fn held_of(&self, topic: &TopicId) -> Result<Vec<(LaneId, Time)>, PortError> {
         let of_shard = |shard| self.table.query(Query::of_index(topic_lanes(topic.as_str(), shard)));
-        let (mut lanes, mut since) = (Vec::new(), None::<Time>);
+        let mut lanes = Vec::new();
         for row in try_join_all(SHARDS.map(of_shard)).await?.into_iter().flatten() {
             let (at, id) = row.text("gsk")?.split_once('#').unwrap_or_default();
             let at = Time(at.parse().map_err(|_| PortError::Corrupt("a held lane has no time".to_owned()))?);
-            since = Some(since.map_or(at, |since| since.min(at)));
-            lanes.push(lane_id(id)?);
+            lanes.push((lane_id(id)?, at));
         }
-        let count = lanes.len() as u64;
-        let depths = stream::iter(lanes).map(|lane| async move { self.backlog_of(&lane).depth().await });
-        let events = depths.buffer_unordered(AT_ONCE).try_fold(0, |sum, depth| async move { Ok(sum + depth) }).await?;
-        Ok((count, events, since))
+        Ok(lanes)
+    }
+
+    pub(super) async fn count_held(&self, topic: &TopicId) -> Result<(u64, Option<Time>), PortError> {
+        let held = self.held_of(topic).await?;
+        Ok((held.len() as u64, held.iter().map(|(_, since)| *since).min()))
+    }
+
+    /// Backlogs as they are.
+    pub(super) async fn count_events(&self, topic: &TopicId) -> Result<u64, PortError> {
+        let held = self.held_of(topic).await?;
+        let depths = stream::iter(held).map(|(lane, _)| async move { self.backlog_of(&lane).depth().await });
+        depths.buffer_unordered(AT_ONCE).try_fold(0, |sum, depth| async move { Ok(sum + depth) }).await
     }
 }

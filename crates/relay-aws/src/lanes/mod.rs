@@ -214,7 +214,11 @@ impl Lanes for LanesPort {
         Ok(is_all)
     }
 
-    async fn held_count(&self, topic: &TopicId) -> Result<(u64, u64, Option<Time>), PortError> {
+    async fn held_count(&self, topic: &TopicId) -> Result<(u64, Option<Time>), PortError> {
         self.count_held(topic).await
+    }
+
+    async fn held_events(&self, topic: &TopicId) -> Result<u64, PortError> {
+        self.count_events(topic).await
     }
 }

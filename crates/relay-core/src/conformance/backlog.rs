@@ -274,7 +274,7 @@ async fn a_lane_shows_its_depth_and_head<H: Harness>(harness: &H) {
     ports.lanes.progress(&lane.id, Progress { key: item.key, put_id: PutId(1), next: None }).await.unwrap();
     let held = shown(&ports).await;
     assert_eq!((held.depth, held.head.map(|item| item.put_id)), (2, Some(PutId(2))));
-    assert_eq!(ports.lanes.held_count(&topic_id("orders")).await.unwrap().1, 2);
+    assert_eq!(ports.lanes.held_events(&topic_id("orders")).await.unwrap(), 2);
     harness.crash().await;
     assert_eq!(shown(&harness.ports()).await.depth, 2);
 }

@@ -49,7 +49,7 @@ pub struct TopicStats {
 pub async fn topic_stats(ports: &Ports, name: &TopicName) -> Result<TopicStats, Refused> {
     let topic = topic(ports, name).await?;
     let now = ports.clock.now();
-    let (held_lanes, held_events, held_since) = ports.lanes.held_count(&topic.id).await?;
+    let (held_lanes, held_since) = ports.lanes.held_count(&topic.id).await?;
     let queue = ports.queue.lag().await?;
     let list = ports.registry.topic_subscriptions(&topic.id).await?;
     let subscriptions = list.map(|list| list.subscriptions.clone()).unwrap_or_default();
@@ -65,7 +65,7 @@ pub async fn topic_stats(ports: &Ports, name: &TopicName) -> Result<TopicStats, 
         delivered_per_second: delivered,
         failed_per_second: failed,
         held_lanes,
-        held_events,
+        held_events: ports.lanes.held_events(&topic.id).await?,
         held_since,
         queue,
         oldest_undelivered: held.max(queue.oldest),

@@ -23,7 +23,7 @@ pub async fn measure(ports: &Ports) -> Result<(), PortError> {
         after = Some(last.name.clone());
         seen += page.len();
         for topic in &page {
-            let (lanes, _, since) = ports.lanes.held_count(&topic.id).await?;
+            let (lanes, since) = ports.lanes.held_count(&topic.id).await?;
             held += lanes;
             oldest = oldest.max(since.map_or(Duration::ZERO, |since| now.since(since)));
         }

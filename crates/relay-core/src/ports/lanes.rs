@@ -257,9 +257,15 @@ pub trait Lanes: Send + Sync {
     /// If it may not be durable.
     async fn remove(&self, lane: &LaneId) -> Result<bool, PortError>;
 
-    /// Number of a topic's held lanes, of undelivered events in their backlogs, and since when the oldest is held.
+    /// Number of a topic's held lanes, and since when the oldest is held.
     ///
     /// # Errors
     /// If they cannot be read.
-    async fn held_count(&self, topic: &TopicId) -> Result<(u64, u64, Option<Time>), PortError>;
+    async fn held_count(&self, topic: &TopicId) -> Result<(u64, Option<Time>), PortError>;
+
+    /// Number of undelivered events in the backlogs of a topic's held lanes: may cost a read for each lane.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    async fn held_events(&self, topic: &TopicId) -> Result<u64, PortError>;
 }

@@ -284,14 +284,18 @@ impl Lanes for LanesPort {
         self.writer.write(remove).await
     }
 
-    async fn held_count(&self, topic: &TopicId) -> Result<(u64, u64, Option<Time>), PortError> {
-        let (lanes, events) = self.mirror.totals(topic);
+    async fn held_events(&self, topic: &TopicId) -> Result<u64, PortError> {
+        Ok(self.mirror.totals(topic).1)
+    }
+
+    async fn held_count(&self, topic: &TopicId) -> Result<(u64, Option<Time>), PortError> {
+        let (lanes, _) = self.mirror.totals(topic);
         let topic = topic.clone();
         let read = move |connection: &Connection| {
             let sql = "SELECT min(since) FROM lanes WHERE topic = ?1";
             row(connection, sql, [topic.as_str()], |row| row.get::<_, Option<u64>>(0))
         };
         let since = if lanes > 0 { self.readers.read(read).await?.flatten() } else { None };
-        Ok((lanes, events, since.map(Time)))
+        Ok((lanes, since.map(Time)))
     }
 }

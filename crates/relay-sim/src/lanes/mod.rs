@@ -249,8 +249,12 @@ impl Lanes for Simulated {
         self.on_lanes("lanes.remove", lane, |lanes| lanes.remove(lane, REMOVED_AT_ONCE)).await
     }
 
-    async fn held_count(&self, topic: &TopicId) -> Result<(u64, u64, Option<Time>), PortError> {
+    async fn held_count(&self, topic: &TopicId) -> Result<(u64, Option<Time>), PortError> {
         self.on_lanes("lanes.held_count", topic, |lanes| lanes.held_count(topic)).await
+    }
+
+    async fn held_events(&self, topic: &TopicId) -> Result<u64, PortError> {
+        self.on_lanes("lanes.held_events", topic, |lanes| lanes.held_events(topic)).await
     }
 }
 

@@ -175,9 +175,16 @@ impl LaneStore {
         true
     }
 
-    pub fn held_count(&self, topic: &TopicId) -> (u64, u64, Option<Time>) {
-        let of_topic = || self.lanes.values().filter(|item| item.lane.topic_id == *topic);
+    pub fn held_count(&self, topic: &TopicId) -> (u64, Option<Time>) {
+        (self.of_topic(topic).count() as u64, self.of_topic(topic).map(|item| item.since).min())
+    }
+
+    pub fn held_events(&self, topic: &TopicId) -> u64 {
         let depth = |item: &LaneItem| self.backlog(&item.lane.id).map(BacklogItem::depth).sum::<u64>();
-        (of_topic().count() as u64, of_topic().map(depth).sum(), of_topic().map(|item| item.since).min())
+        self.of_topic(topic).map(depth).sum()
+    }
+
+    fn of_topic(&self, topic: &TopicId) -> impl Iterator<Item = &LaneItem> {
+        self.lanes.values().filter(move |item| item.lane.topic_id == *topic)
     }
 }

@@ -257,7 +257,10 @@ impl Lanes for FaultyLanes {
         self.inner.remove(lane).await
     }
 
-    async fn held_count(&self, topic: &TopicId) -> Result<(u64, u64, Option<Time>), PortError> {
+    async fn held_count(&self, topic: &TopicId) -> Result<(u64, Option<Time>), PortError> {
         self.inner.held_count(topic).await
+    }
+    async fn held_events(&self, topic: &TopicId) -> Result<u64, PortError> {
+        self.inner.held_events(topic).await
     }
 }
