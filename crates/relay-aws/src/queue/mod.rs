@@ -27,6 +27,7 @@ use relay_core::limits::VISIBILITY;
 use relay_core::pack::Pack;
 use relay_core::ports::{Clock, EventQueue, Ids, Message, PortError, QueueLag, Receipt, Sent};
 use relay_core::time::Time;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,14 @@ impl QueuePort {
     }
 }
 
+/// Groups of which a message cannot be read now: it comes again when its visibility ends, and all behind it in its
+/// group with it, which must not be handled before.
+#[derive(Default)]
+struct Blocked<'a> {
+    groups: HashSet<&'a str>,
+    first: Option<PortError>,
+}
+
 fn attribute<'a>(message: &'a SqsMessage, name: &Attribute) -> &'a str {
     message.attributes().and_then(|attributes| attributes.get(name)).map_or("", String::as_str)
 }
@@ -140,7 +149,12 @@ impl EventQueue for QueuePort {
     async fn receive(&self, max: usize) -> Result<Vec<Message>, PortError> {
         let most = i32::try_from(max.clamp(1, MAX_ENTRIES)).unwrap_or(1);
         let call = self.client.receive_message().queue_url(self.url()).max_number_of_messages(most);
-        let wanted = [Attribute::SequenceNumber, Attribute::ApproximateReceiveCount, Attribute::SentTimestamp];
+        let wanted = [
+            Attribute::MessageGroupId,
+            Attribute::SequenceNumber,
+            Attribute::ApproximateReceiveCount,
+            Attribute::SentTimestamp,
+        ];
         let call = call.set_message_system_attribute_names(Some(wanted.to_vec()));
         let call = call.visibility_timeout(i32::try_from(VISIBILITY.as_secs()).unwrap_or(i32::MAX));
         // With it, a call that is repeated because its answer was lost gets the same messages again:
@@ -149,25 +163,42 @@ impl EventQueue for QueuePort {
         let bounds = aws_sdk_sqs::config::Config::builder().timeout_config(timeouts(self.options.receive_wait));
         let received = call.customize().config_override(bounds).send().await;
         let received = received.map_err(|error| of_call("ReceiveMessage", &error))?.messages.unwrap_or_default();
-        let mut messages = Vec::with_capacity(received.len());
+        let (mut messages, mut blocked) = (Vec::with_capacity(received.len()), Blocked::default());
         for message in &received {
+            let group = attribute(message, &Attribute::MessageGroupId);
+            if blocked.groups.contains(group) {
+                continue;
+            }
             let raw = RawMessage {
                 body: message.body().unwrap_or_default(),
                 sequence_number: attribute(message, &Attribute::SequenceNumber),
                 receive_count: attribute(message, &Attribute::ApproximateReceiveCount),
                 receipt: message.receipt_handle().unwrap_or_default(),
             };
-            // If this fails the whole batch comes again, in order: what is behind must not be handled before.
-            match self.inbox.decode(&raw).await? {
-                Some(decoded) => {
+            match self.inbox.decode(&raw).await {
+                Ok(Some(decoded)) => {
                     let sent_at = attribute(message, &Attribute::SentTimestamp).parse().map(Time);
                     self.in_flight.received(raw.receipt, sent_at.unwrap_or(decoded.pack.accepted_at), self.clock.now());
                     messages.push(decoded);
                 }
-                None => self.delete_one(raw.receipt).await?,
+                // If this fails it comes again, and is put aside again: nothing behind it has to wait.
+                Ok(None) => self.delete_one(raw.receipt).await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "a message that lies in quarantine was not deleted");
+                }),
+                Err(error) => {
+                    blocked.groups.insert(group);
+                    blocked.first.get_or_insert(error);
+                }
             }
         }
-        Ok(messages)
+        match blocked.first {
+            Some(error) if messages.is_empty() => Err(error),
+            Some(error) => {
+                tracing::warn!(%error, groups = blocked.groups.len(), "messages cannot be read now, and come again");
+                Ok(messages)
+            }
+            None => Ok(messages),
+        }
     }
 
     /// Waits a moment for other acknowledgements, where any may come: not if these are all that this process received.

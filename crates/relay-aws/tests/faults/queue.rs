@@ -171,6 +171,32 @@ async fn a_message_that_cannot_be_read_goes_to_quarantine_and_the_rest_is_receiv
 }
 
 #[tokio::test]
+async fn a_message_of_a_later_version_blocks_its_group_and_no_other() {
+    let message = |body: &str, group: &str, number: &str| {
+        json!({ "MessageId": "m", "ReceiptHandle": number, "Body": body, "Attributes": {
+            "MessageGroupId": group, "SequenceNumber": number, "ApproximateReceiveCount": "1",
+            "SentTimestamp": "1794999999000" } })
+    };
+    let good = String::from_utf8(relay_core::pack::codec::encode(&pack("a", 3))).unwrap();
+    let later = r#"{"v":1000000}"#;
+    let mixed = [
+        message(&good, "one", "1"),
+        message(later, "one", "2"),
+        message(&good, "one", "3"),
+        message(&good, "two", "4"),
+    ];
+    let mut batches = vec![json!({ "Messages": [message(later, "one", "2")] }), json!({ "Messages": mixed })];
+    let stub = queue(move |_| Answer::Ok(batches.pop().unwrap()));
+    let queue = stub.ports(1).queue;
+    let messages = queue.receive(10).await.unwrap();
+    let numbers: Vec<_> = messages.iter().map(|message| message.sequence.number).collect();
+    assert_eq!(numbers, [1, 4], "what is before it in its group, and other groups");
+    let alone = queue.receive(10).await;
+    assert!(matches!(&alone, Err(PortError::Unavailable(_))), "{alone:?}");
+    assert!(stub.requests("DeleteMessage").is_empty(), "it stays in the queue for a process of that version");
+}
+
+#[tokio::test]
 async fn wake_ups_carry_their_delay_in_seconds_rounded_up_and_at_most_the_longest() {
     let stub = Stub::new(|_, request| accepted(request));
     let probe = WakeUp::Probe(SubscriptionId::new("sub").unwrap());
