@@ -2,8 +2,7 @@
 
 use ipnet::IpNet;
 use std::fmt;
-use std::net::IpAddr;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 
 /// The functions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,17 +164,10 @@ impl Settings {
 }
 
 fn parse_cidrs(text: &str, faults: &mut Vec<String>) -> Vec<IpNet> {
-    let mut cidrs = Vec::new();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        // A lone address is a network of one.
-        match entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from)) {
-            Ok(cidr) => cidrs.push(cidr),
-            Err(_) => {
-                faults.push(format!("RELAY_ALLOW_ENDPOINT_CIDRS {entry:?}: is no network such as 10.1.0.0/16"));
-            }
-        }
-    }
-    cidrs
+    let (networks, bad) = relay_webhook::parse_networks(text);
+    let fault = |entry| format!("RELAY_ALLOW_ENDPOINT_CIDRS {entry:?}: is no network such as 10.1.0.0/16");
+    faults.extend(bad.into_iter().map(fault));
+    networks
 }
 
 fn parse_switch(text: &str, faults: &mut Vec<String>) -> bool {
@@ -189,15 +181,9 @@ fn parse_switch(text: &str, faults: &mut Vec<String>) -> bool {
     }
 }
 
-/// `Targets` takes any word for the name of a module: a mistyped level would silence everything.
 fn parse_log(text: &str) -> Result<Targets, String> {
     let text = if text.is_empty() { "info" } else { text };
-    let level = |entry: &str| entry.rsplit_once('=').map_or(entry, |(_, level)| level).to_owned();
-    let known = |level: &str| !level.is_empty() && level.parse::<LevelFilter>().is_ok();
-    match text.split(',').map(str::trim).find(|entry| !known(&level(entry))) {
-        None => text.parse().map_err(|_| format!("RELAY_LOG {text:?}: is no filter such as info,relay_core=debug")),
-        Some(entry) => Err(format!("RELAY_LOG {entry:?}: is neither a level nor module=level")),
-    }
+    relay_system::log_filter(text).map_err(|entry| format!("RELAY_LOG {entry:?}: is neither a level nor module=level"))
 }
 
 #[cfg(test)]

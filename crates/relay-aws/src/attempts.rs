@@ -2,7 +2,6 @@
 //! item, compressed, which TTL removes after a week.
 
 use crate::packs::{compress, decompress};
-use crate::record;
 use crate::stamp::{Stamp, Stamps};
 use crate::table::attributes::{Row, binary, number};
 use crate::table::{Key, Query, Table};
@@ -11,6 +10,7 @@ use futures_util::future::try_join_all;
 use relay_core::limits::ATTEMPTS_KEPT;
 use relay_core::names::SubscriptionId;
 use relay_core::ports::{Attempt, Attempts, AttemptsPage, Clock, PortError};
+use relay_core::record;
 use relay_core::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;

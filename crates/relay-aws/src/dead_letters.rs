@@ -2,7 +2,6 @@
 
 use crate::objects::Objects;
 use crate::packs;
-use crate::record;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Query, Table, Written};
 use async_trait::async_trait;
@@ -11,6 +10,7 @@ use relay_core::lane::PutId;
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::Pack;
 use relay_core::ports::{DeadLetter, DeadLetters, DeadLettersPage, PortError};
+use relay_core::record;
 use relay_core::replay_id::LogPosition;
 use relay_core::retry::DeadLetterReason;
 use relay_core::sequence::Sequence;

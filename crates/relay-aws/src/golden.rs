@@ -4,7 +4,7 @@
 
 use crate::table::Key;
 use crate::table::attributes::{Row, binary, number, text};
-use crate::{attempts, dead_letters, lanes, log, packs, queue, record, registry, wake_ups};
+use crate::{attempts, dead_letters, lanes, log, packs, queue, registry, wake_ups};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
@@ -17,6 +17,7 @@ use relay_core::lane::{
 use relay_core::names::{KeyId, PartitionKey, SubscriptionId, TopicId, TopicName};
 use relay_core::pack::{LaneKey, Pack};
 use relay_core::ports::{Attempt, AttemptOutcome, DeadLetter, IdempotentAnswer, WakeUp};
+use relay_core::record;
 use relay_core::replay_id::LogPosition;
 use relay_core::retry::{DeadLetterReason, RetryPolicy};
 use relay_core::sequence::PackSequence;

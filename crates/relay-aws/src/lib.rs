@@ -26,7 +26,6 @@ mod packs;
 mod payloads;
 mod provision;
 pub mod queue;
-mod record;
 mod registry;
 mod stack;
 mod stamp;

@@ -75,7 +75,7 @@ pub(crate) fn encode(packs: &[(PackSequence, &Pack)]) -> Result<Vec<u8>, PortErr
         texts.push((sequence.event(0), RawValue::from_string(encoded).map_err(|error| invalid(&error))?));
     }
     let entries = texts.iter().map(|(sequence, pack)| StoredEntry { sequence: *sequence, pack }).collect();
-    let encoded = serde_json::to_vec(&StoredBatch { v: crate::record::VERSION, entries });
+    let encoded = serde_json::to_vec(&StoredBatch { v: relay_core::record::VERSION, entries });
     compress(&encoded.map_err(|error| invalid(&error))?)
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<(PackSequence, Arc<Pack>)>, Por
     let corrupt = |error: &dyn std::fmt::Display| PortError::Corrupt(error.to_string());
     let bytes = decompress(bytes)?;
     let stored: StoredBatch<'_> = serde_json::from_slice(&bytes).map_err(|error| corrupt(&error))?;
-    if stored.v != crate::record::VERSION {
+    if stored.v != relay_core::record::VERSION {
         return Err(PortError::Corrupt(format!("a log item has version {}", stored.v)));
     }
     let pack = |entry: &StoredEntry<'_>| {

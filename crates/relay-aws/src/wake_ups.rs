@@ -4,13 +4,13 @@ use crate::clients::timeouts;
 use crate::fault::of_call;
 use crate::options::Options;
 use crate::queue::batch::{Answers, MAX_ENTRIES};
-use crate::record;
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, SendMessageBatchRequestEntry};
 use futures_util::stream::{self, StreamExt};
 use relay_core::limits::MAX_WAKE_UP_DELAY;
 use relay_core::ports::{PortError, WakeUp, WakeUps};
+use relay_core::record;
 use std::time::Duration;
 
 /// Calls at the same time.

@@ -23,6 +23,7 @@ pub mod names;
 pub mod pack;
 pub mod packing;
 pub mod ports;
+pub mod record;
 pub mod replay_id;
 pub mod resume;
 pub mod retry;

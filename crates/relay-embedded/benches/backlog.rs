@@ -12,22 +12,13 @@ use relay_core::limits::LEASE;
 use relay_core::names::{PartitionKey, SubscriptionId, TopicId, TopicName};
 use relay_core::pack::{LaneKey, Pack};
 use relay_core::ports::Ports;
-use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
+use relay_core::ports::webhook::NoWebhooks;
 use relay_core::time::Time;
 use relay_embedded::{Store, StoreOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-struct NoWebhooks;
-
-#[async_trait::async_trait]
-impl WebhookClient for NoWebhooks {
-    async fn post(&self, _: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        Err(WebhookError::Connect)
-    }
-}
 
 fn pack(lane: usize, id: u64) -> Arc<Pack> {
     let event = Event {
@@ -148,7 +139,7 @@ async fn run(events: u64, lanes: usize, width: usize, folder: PathBuf) {
     println!("opened in {:?}, {} MiB resident", opened.elapsed(), resident_mib());
     let ports = store.ports(Arc::new(NoWebhooks));
     let topic = TopicId::new("top_0199a5f07c00700080000000").unwrap();
-    println!("{:?} held", ports.lanes.held_count(&topic).await.unwrap());
+    println!("{:?} held", ports.lanes.held_events(&topic).await.unwrap());
     let (began, next, drained) = (Instant::now(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
     at_once(width, || {
         let (ports, next, drained) = (ports.clone(), next.clone(), drained.clone());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use relay_core::event::{Event, EventData};
 use relay_core::names::{PartitionKey, SubscriptionId, TopicId, TopicName};
 use relay_core::pack::{LaneKey, Pack};
-use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
+use relay_core::ports::webhook::NoWebhooks;
 use relay_core::ports::{Attempt, AttemptOutcome, Message, Ports};
 use relay_core::time::Time;
 use relay_embedded::{Store, StoreOptions};
@@ -17,15 +17,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-struct NoWebhooks;
-
-#[async_trait::async_trait]
-impl WebhookClient for NoWebhooks {
-    async fn post(&self, _: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        Err(WebhookError::Connect)
-    }
-}
 
 struct Load {
     callers: usize,

@@ -1,13 +1,13 @@
 //! Dead letters: records that refer to the log's rows.
 
 use crate::readers::{Readers, row, rows};
-use crate::record;
 use crate::rows::decode_pack;
 use crate::writer::Writer;
 use async_trait::async_trait;
 use relay_core::lane::PutId;
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::ports::{DeadLetter, DeadLetters, DeadLettersPage, PortError};
+use relay_core::record;
 use relay_core::replay_id::LogPosition;
 use relay_core::retry::DeadLetterReason;
 use relay_core::sequence::Sequence;

@@ -34,7 +34,6 @@ mod payloads;
 mod private;
 mod queue;
 mod readers;
-mod record;
 mod recovery;
 mod registry;
 mod rows;

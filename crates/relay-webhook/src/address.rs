@@ -61,6 +61,20 @@ pub struct AddressPolicy {
     allow_loopback: bool,
 }
 
+/// Reads comma-separated networks, such as `10.1.0.0/16`; a lone address is a network of one. Beside them stands what is
+/// none.
+#[must_use]
+pub fn parse_networks(text: &str) -> (Vec<IpNet>, Vec<&str>) {
+    let (mut networks, mut bad) = (Vec::new(), Vec::new());
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        match entry.parse().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(network) => networks.push(network),
+            Err(_) => bad.push(entry),
+        }
+    }
+    (networks, bad)
+}
+
 impl AddressPolicy {
     /// Admits public addresses only.
     #[must_use]

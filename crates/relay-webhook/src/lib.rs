@@ -53,7 +53,7 @@ mod stream;
 mod target;
 mod tls;
 
-pub use address::AddressPolicy;
+pub use address::{AddressPolicy, parse_networks};
 pub use client::HttpWebhookClient;
 pub use config::{Config, ConfigFault, WallClock};
 pub use resolver::{Resolver, SystemResolver};

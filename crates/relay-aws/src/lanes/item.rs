@@ -5,12 +5,12 @@
 //! at version 1 again. Beside the item lies a marker under its subscription, written and deleted in the same
 //! transaction, by which lanes are listed strongly consistently.
 
-use crate::record;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Table, Transacted, Transaction, Written};
 use relay_core::lane::LaneItem;
 use relay_core::pack::LaneId;
 use relay_core::ports::{Ids, PortError};
+use relay_core::record;
 
 /// Attempts at a write whose row others keep changing.
 const TURNS: usize = 32;

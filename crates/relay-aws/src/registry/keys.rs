@@ -1,11 +1,11 @@
 //! API keys: `KEYS` / id, and a copy at `KEYHASH#hash` / `KEY`, by which a request finds it; when each was used.
 
-use crate::record;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Query, Table, Transacted, Transaction};
 use relay_core::grants::ApiKey;
 use relay_core::names::KeyId;
 use relay_core::ports::PortError;
+use relay_core::record;
 use relay_core::time::Time;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

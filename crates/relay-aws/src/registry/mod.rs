@@ -6,7 +6,6 @@ pub(crate) mod lists;
 pub(crate) mod subscriptions;
 pub(crate) mod topics;
 
-use crate::record;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Table, Written};
 use async_trait::async_trait;
@@ -15,6 +14,7 @@ use relay_core::grants::ApiKey;
 use relay_core::limits::IDEMPOTENCY_KEPT;
 use relay_core::names::{KeyId, SubscriptionId, TopicId, TopicName};
 use relay_core::ports::{Clock, Expect, IdempotentAnswer, PortError, Registry, TopicSubscriptions};
+use relay_core::record;
 use relay_core::subscription::Subscription;
 use relay_core::time::Time;
 use relay_core::topic::Topic;

@@ -2,11 +2,11 @@
 //! list; `SUBS` / id lists all of them, and `UNSETTLED` / id those that sweep looks at. All move in one transaction.
 
 use super::lists;
-use crate::record;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Query, Table, Transacted, Transaction};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::ports::{Expect, PortError, TopicSubscriptions};
+use relay_core::record;
 use relay_core::subscription::{Status, Subscription};
 use std::sync::Arc;
 

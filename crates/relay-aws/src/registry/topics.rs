@@ -1,12 +1,12 @@
 //! Topics: `TOPIC` / name, beside the head of their list.
 
 use super::lists;
-use crate::record;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Query, Table, Transacted, Transaction};
 use aws_sdk_dynamodb::types::AttributeValue;
 use relay_core::names::TopicName;
 use relay_core::ports::{Expect, PortError};
+use relay_core::record;
 use relay_core::topic::Topic;
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! A whole broker over an emulator: relay-core's use-cases over this crate's ports, webhooks in memory.
 
 use crate::wire::Wire;
-use crate::world::RandomIds;
 use async_trait::async_trait;
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -19,6 +18,7 @@ use relay_core::subscription::{Endpoint, Mode, Status, Subscription};
 use relay_core::sweep::Sweeper;
 use relay_core::time::Time;
 use relay_core::topic::Topic;
+use relay_system::SystemIds;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -189,7 +189,7 @@ impl Broker {
         let retrying = config.clone().into_builder().retry_config(RetryConfig::standard()).build();
         let clients = Clients::new(&retrying);
         let clock = Arc::new(clock);
-        let prefix = format!("b{:016x}", RandomIds.random());
+        let prefix = format!("b{:016x}", SystemIds.random());
         let resources = provision(&clients, &*clock, &prefix, &prefix).await.expect("the emulator makes resources");
         let now = clock.now();
         let topic = Topic::new(TopicId::new("top_orders").unwrap(), TopicName::new("orders").unwrap(), now);
@@ -222,7 +222,7 @@ impl Broker {
         let wire = Wire::default();
         let clients = self.clients_over(&wire, retries);
         let options = Options { receive_wait, ..Options::new(self.resources.clone()) };
-        let ports = open(&clients, &options, self.clock.clone(), Arc::new(RandomIds), self.webhooks.clone());
+        let ports = open(&clients, &options, self.clock.clone(), Arc::new(SystemIds), self.webhooks.clone());
         Process::over(wire, ports)
     }
 

@@ -3,12 +3,12 @@
 
 use crate::broker::{Broker, Draft, HandClock, Random, configuration};
 use crate::faulted::run::Run;
-use crate::world::RandomIds;
 use aws_config::retry::RetryConfig;
 use relay_core::limits::VISIBILITY;
 use relay_core::ports::Ids;
 use relay_core::retry::RetryPolicy;
 use relay_engine::{Engine, Settings};
+use relay_system::SystemIds;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn requests(count: usize) -> Vec<Vec<Draft>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pollers_that_are_killed_under_load_lose_nothing_and_keep_every_key_in_order() {
-    let seed = number("RELAY_SEED").unwrap_or_else(|| RandomIds.random());
+    let seed = number("RELAY_SEED").unwrap_or_else(|| SystemIds.random());
     let kills = number("RELAY_KILLS").unwrap_or(25);
     eprintln!("RELAY_SEED={seed} RELAY_KILLS={kills}");
     let mut random = Random::new(seed);

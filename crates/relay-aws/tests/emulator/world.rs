@@ -5,11 +5,11 @@ use relay_aws::{Clients, ENDPOINT_VARIABLE, Options, Resources, http_client, ope
 use relay_core::conformance::Harness;
 use relay_core::limits::VISIBILITY;
 use relay_core::pack::Pack;
-use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
+use relay_core::ports::webhook::NoWebhooks;
 use relay_core::ports::{Clock, EventQueue, Ids, Message, PortError, Ports, QueueLag, Receipt, Sent};
 use relay_core::time::Time;
+use relay_system::SystemIds;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,34 +28,6 @@ impl Clock for JumpingClock {
 
     async fn sleep(&self, span: Duration) {
         tokio::time::sleep(span).await;
-    }
-}
-
-/// Randomness of the standard library's hasher keys.
-pub struct RandomIds;
-
-impl Ids for RandomIds {
-    fn random(&self) -> u64 {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        RandomState::new().hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn secret_bytes(&self, bytes: &mut [u8]) {
-        bytes.fill_with(|| self.random() as u8);
-    }
-
-    fn unique(&self) -> String {
-        format!("{:016x}{:016x}", self.random(), self.random())
-    }
-}
-
-/// Nobody is called in these tests.
-pub struct NoWebhooks;
-
-#[async_trait]
-impl WebhookClient for NoWebhooks {
-    async fn post(&self, _: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        Err(WebhookError::Connect)
     }
 }
 
@@ -115,7 +87,7 @@ const WAITED: Duration = Duration::from_secs(8);
 
 fn opened(clients: &Clients, resources: &Resources, clock: &Arc<JumpingClock>, hidden: &Hidden) -> Ports {
     let options = Options { receive_wait: Duration::ZERO, ..Options::new(resources.clone()) };
-    let mut ports = open(clients, &options, clock.clone(), Arc::new(RandomIds), Arc::new(NoWebhooks));
+    let mut ports = open(clients, &options, clock.clone(), Arc::new(SystemIds), Arc::new(NoWebhooks));
     let (inner, clock, hidden) = (ports.queue.clone(), clock.clone(), hidden.clone());
     ports.queue = Arc::new(NotedQueue { inner, clock, hidden });
     ports
@@ -144,11 +116,11 @@ impl World {
         );
         let clients = Clients::from_environment().await;
         let clock = Arc::new(JumpingClock::default());
-        let prefix = format!("t{:016x}", RandomIds.random());
+        let prefix = format!("t{:016x}", SystemIds.random());
         let resources = provision(&clients, &*clock, &prefix, &prefix).await.expect("the emulator makes resources");
         if loses {
             // Known before the first send, which would else take longer than some cases wait for it.
-            relay_aws::begin_era(&clients, &resources, clock.clone(), Arc::new(RandomIds))
+            relay_aws::begin_era(&clients, &resources, clock.clone(), Arc::new(SystemIds))
                 .await
                 .expect("an era begins");
         }

@@ -1,11 +1,11 @@
 //! Conditional writes on lane items, in the writer's transaction.
 
 use super::mirror::LaneMirror;
-use crate::record;
 use crate::writer::Tx;
 use relay_core::lane::LaneItem;
 use relay_core::pack::LaneId;
 use relay_core::ports::PortError;
+use relay_core::record;
 use rusqlite::params;
 use std::sync::Arc;
 

@@ -6,7 +6,6 @@ mod items;
 pub(crate) mod mirror;
 
 use crate::readers::{Readers, row, rows};
-use crate::record;
 use crate::registry::Mirror;
 use crate::writer::{Tx, Writer};
 use async_trait::async_trait;
@@ -17,6 +16,7 @@ use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId,
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
 use relay_core::ports::{BacklogRead, HeadFailure, HeldLane, HeldLanesPage, Lanes, PortError, StateRead};
+use relay_core::record;
 use relay_core::sequence::Sequence;
 use relay_core::time::Time;
 use rusqlite::{Connection, params};

@@ -1,11 +1,11 @@
 //! The registry in memory: all of it, since it is small and read with every request.
 
 use crate::readers::rows;
-use crate::record;
 use crate::sync::{read, write};
 use relay_core::grants::ApiKey;
 use relay_core::names::{KeyId, SubscriptionId, TopicId, TopicName};
 use relay_core::ports::{PortError, TopicSubscriptions};
+use relay_core::record;
 use relay_core::subscription::{Status, Subscription};
 use relay_core::time::Time;
 use relay_core::topic::{Retention, Topic};

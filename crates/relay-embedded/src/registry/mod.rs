@@ -5,7 +5,6 @@ mod mirror;
 pub(crate) use mirror::Mirror;
 
 use crate::readers::{Readers, row};
-use crate::record;
 use crate::writer::{Tx, Writer};
 use async_trait::async_trait;
 use mirror::StoredTopic;
@@ -13,6 +12,7 @@ use relay_core::grants::ApiKey;
 use relay_core::limits::IDEMPOTENCY_KEPT;
 use relay_core::names::{KeyId, SubscriptionId, TopicId, TopicName};
 use relay_core::ports::{Expect, IdempotentAnswer, PortError, Registry, TopicSubscriptions};
+use relay_core::record;
 use relay_core::subscription::Subscription;
 use relay_core::time::Time;
 use relay_core::topic::Topic;

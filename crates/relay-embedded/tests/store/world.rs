@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use relay_core::event::{Event, EventData};
 use relay_core::names::{PartitionKey, TopicId, TopicName};
 use relay_core::pack::{LaneKey, Pack};
-use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
+use relay_core::ports::webhook::NoWebhooks;
 use relay_core::ports::{Clock, Message, PortError, Ports, Sent};
 use relay_core::time::Time;
 use relay_embedded::{Store, StoreOptions};
@@ -69,16 +69,6 @@ impl Clock for JumpingClock {
                 _ = jumps.changed() => {}
             }
         }
-    }
-}
-
-/// Nobody is called in these tests.
-struct NoWebhooks;
-
-#[async_trait]
-impl WebhookClient for NoWebhooks {
-    async fn post(&self, _: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        Err(WebhookError::Connect)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::possible::Fault;
 use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
+use relay_core::ports::webhook::NoWebhooks;
 use relay_core::ports::{Clock, Ids, Ports};
 use relay_core::time::Time;
 use relay_embedded::{Store, StoreOptions};
@@ -105,14 +105,5 @@ impl Ids for SeededIds {
 
     fn unique(&self) -> String {
         format!("{:016x}{:016x}", self.random(), self.random())
-    }
-}
-
-struct NoWebhooks;
-
-#[async_trait]
-impl WebhookClient for NoWebhooks {
-    async fn post(&self, _: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        Err(WebhookError::Connect)
     }
 }

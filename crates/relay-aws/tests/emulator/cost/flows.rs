@@ -256,7 +256,7 @@ pub async fn waits(stage: &Stage) -> Vec<i64> {
         &clients,
         &options,
         stage.broker.clock.clone(),
-        Arc::new(crate::world::RandomIds),
+        Arc::new(relay_system::SystemIds),
         stage.broker.webhooks.clone(),
     );
     stage.publish_all(&[Draft::new("waited", "key")]).await;

@@ -1,10 +1,11 @@
-//! Records stored as JSON, tagged with the version of their form.
+//! Records stored or queued as JSON text, tagged with the version of their form. For adapters.
 
-use relay_core::ports::PortError;
+use crate::ports::PortError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-const VERSION: u32 = 1;
+/// Version of the forms that are written.
+pub const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Tagged<T> {
@@ -13,12 +14,18 @@ struct Tagged<T> {
 }
 
 /// Encodes a record.
-pub(crate) fn encode<T: Serialize>(record: &T) -> Result<String, PortError> {
+///
+/// # Errors
+/// `Invalid` if it has no form in JSON.
+pub fn encode<T: Serialize>(record: &T) -> Result<String, PortError> {
     serde_json::to_string(&Tagged { v: VERSION, record }).map_err(|error| PortError::Invalid(error.to_string()))
 }
 
 /// Decodes a record.
-pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, PortError> {
+///
+/// # Errors
+/// `Corrupt` if it is none, or one of another version.
+pub fn decode<T: DeserializeOwned>(text: &str) -> Result<T, PortError> {
     let tagged: Tagged<T> = serde_json::from_str(text).map_err(|error| PortError::Corrupt(error.to_string()))?;
     match tagged.v {
         VERSION => Ok(tagged.record),
