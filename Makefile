@@ -34,14 +34,15 @@ test: prerequisites ## Test everything: Rust, AWS on emulators of its own, the b
 	cargo test $(TEST_FLAGS) --no-run
 	scripts/with-emulator.sh ministack cargo test $(TEST_FLAGS)
 	$(MAKE) --no-print-directory interop package
-	scripts/with-emulator.sh up $(MAKE) --no-print-directory deployed
+	scripts/with-emulator.sh up $(MAKE) --no-print-directory on-localstack deployed
 
 .PHONY: test-interop
 test-interop: build interop ## Only the tests of the binary against other people's libraries, and of the README
 
 .PHONY: test-adapters
-test-adapters: ## Only the adapters to SQS, DynamoDB and S3, on MiniStack
+test-adapters: ## Only the adapters to SQS, DynamoDB and S3, on MiniStack and on LocalStack
 	scripts/with-emulator.sh ministack cargo test $(TEST_FLAGS) --test emulator
+	scripts/with-emulator.sh up $(MAKE) --no-print-directory on-localstack
 
 .PHONY: test-deployed
 test-deployed: build functions ## Only the deployed template, end to end on LocalStack
@@ -50,6 +51,10 @@ test-deployed: build functions ## Only the deployed template, end to end on Loca
 .PHONY: interop
 interop:
 	python=$$(scripts/python.sh venv) && RELAY_BIN=$(RELAY_BIN) "$$python" -m pytest tests/interop
+
+.PHONY: on-localstack
+on-localstack:
+	cargo test $(TEST_FLAGS) --test emulator conformance::
 
 .PHONY: deployed
 deployed:

@@ -21,5 +21,7 @@ if ! AWS_ENDPOINT_URL=$("$root/localstack/start.sh" "$mode"); then
   echo "NOT TESTED: the emulator ($mode) did not start; the reason is above" >&2
   exit 1
 fi
-export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+# Which one it is, for tests that have to know what it does otherwise than AWS.
+TEST_AWS_EMULATOR=$([ "$mode" = ministack ] && echo ministack || echo localstack)
+export TEST_AWS_EMULATOR AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
 "$@"

@@ -41,7 +41,8 @@ class Cloud:
         self.endpoint = start_sh("up")
         self.variables = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
         self.variables |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        self.sqs, self.s3, self.logs, self.formation = map(self._client, ("sqs", "s3", "logs", "cloudformation"))
+        services = ("sqs", "s3", "logs", "cloudformation", "events", "lambda")
+        self.sqs, self.s3, self.logs, self.formation, self.events, self.functions = map(self._client, services)
         self.outputs: dict[str, str] = {}
         self.names: dict[str, str] = {}
 
@@ -101,6 +102,21 @@ class Cloud:
         finally:
             for url in queues:
                 self.sqs.set_queue_attributes(QueueUrl=url, Attributes=before[url])
+
+    @contextmanager
+    def without_sweep(self):
+        """Stops the schedule of sweep for a while."""
+        rule = {"Name": self.names["SweepMinute"]}
+        self.events.disable_rule(**rule)
+        try:
+            yield
+        finally:
+            self.events.enable_rule(**rule)
+
+    def sweep(self) -> None:
+        """Calls sweep, and waits until it is done."""
+        answer = self.functions.invoke(FunctionName=self.names["Sweep"], Payload=b"{}")
+        assert "FunctionError" not in answer, answer["Payload"].read()
 
     def process(self) -> int:
         """The emulator's process, whose children the functions are."""

@@ -2,14 +2,18 @@
 //! each a second time. The contract holds all the same.
 
 use crate::world::World;
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use relay_aws::{Clients, http_client};
 use relay_core::conformance;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Passes calls on, and loses the first answer to each of some.
 #[derive(Clone)]
@@ -45,8 +49,14 @@ impl HttpConnector for Lossy {
     }
 }
 
-/// A client that loses answers.
-pub fn client(inner: SharedHttpClient) -> SharedHttpClient {
+/// Clients that lose answers, and repeat calls after shorter pauses than usual: each write is one that is repeated.
+pub async fn clients() -> Clients {
+    let repeats = RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(20));
+    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(client(http_client()));
+    Clients::new(&config.retry_config(repeats).load().await)
+}
+
+fn client(inner: SharedHttpClient) -> SharedHttpClient {
     let lost = Arc::default();
     http_client_fn(move |settings: &HttpConnectorSettings, components| {
         use aws_smithy_runtime_api::client::http::HttpClient;

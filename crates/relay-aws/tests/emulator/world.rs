@@ -1,7 +1,7 @@
 //! A broker's resources of a test's own on an emulator, and a clock that the test moves.
 
 use async_trait::async_trait;
-use relay_aws::{Clients, ENDPOINT_VARIABLE, Options, Resources, http_client, open, provision};
+use relay_aws::{Clients, ENDPOINT_VARIABLE, Options, Resources, open, provision};
 use relay_core::conformance::Harness;
 use relay_core::limits::VISIBILITY;
 use relay_core::pack::Pack;
@@ -105,7 +105,7 @@ impl World {
     }
 
     async fn clients(loses: bool) -> Clients {
-        Clients::over(if loses { crate::lossy::client(http_client()) } else { http_client() }).await
+        if loses { crate::lossy::clients().await } else { Clients::from_environment().await }
     }
 
     async fn make(loses: bool) -> World {
@@ -165,6 +165,6 @@ impl Harness for World {
     }
 
     fn excuse(&self, case: &str) -> Option<&'static str> {
-        super::conformance::EXCUSES.iter().find(|(name, _)| *name == case).map(|(_, why)| *why)
+        crate::conformance::excuse(case)
     }
 }

@@ -92,7 +92,8 @@ pub trait Lanes: Send + Sync {
     async fn put_backlog(&self, lane: &LaneId, item: BacklogItem) -> Result<(), PortError>;
 
     /// The switch, after the puts: bumps the lane item's version or creates it. With `sooner`, an existing lane that
-    /// is due later becomes due at the new one's next attempt.
+    /// is due later becomes due at the new one's next attempt. The version may rise by more than one, if an adapter
+    /// had to repeat a call whose answer was lost: it says that something was appended, not how often.
     ///
     /// # Errors
     /// If it may not be durable.
