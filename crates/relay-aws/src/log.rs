@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use relay_core::names::TopicId;
 use relay_core::pack::{Pack, codec};
-use relay_core::ports::{Clock, EventLog, Message, PortError};
-use relay_core::replay_id::{LOG_SHARDS, LogPosition, key_hash};
+use relay_core::ports::{Clock, EventLog, LogEntry, LogPage, Message, PortError};
+use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::{PackSequence, Sequence};
 use relay_core::time::Time;
 use serde::{Deserialize, Serialize};
@@ -47,9 +47,6 @@ struct StoredEntry<'a> {
     pack: &'a RawValue,
 }
 
-/// An entry of the log.
-type Entry = (LogPosition, PackSequence, Arc<Pack>);
-
 /// [`EventLog`] over table and bucket.
 pub(crate) struct LogPort {
     table: Table,
@@ -62,7 +59,7 @@ fn position(stamp: Stamp, place: usize) -> LogPosition {
     LogPosition { at: stamp.at, unique: stamp.unique | place as u64 }
 }
 
-fn partition(topic: &TopicId, shard: u64) -> String {
+fn partition(topic: &TopicId, shard: LogShard) -> String {
     format!("LOG#{topic}#{shard}")
 }
 
@@ -123,7 +120,7 @@ impl LogPort {
         Err(PortError::Unavailable("appending to the log takes longer than its readers wait".to_owned()))
     }
 
-    async fn entries_of(&self, row: &Row) -> Result<Vec<Entry>, PortError> {
+    async fn entries_of(&self, row: &Row) -> Result<Vec<LogEntry>, PortError> {
         let stamp = Stamp::parse(row.text("sk")?);
         let stamp = stamp.ok_or_else(|| PortError::Corrupt("a log item has no position".to_owned()))?;
         let packs = match (row.find_binary("entries"), row.find_text("entriesObject")) {
@@ -137,17 +134,18 @@ impl LogPort {
             (None, None) => return Err(PortError::Corrupt("a log item has no entries".to_owned())),
         };
         let placed = packs.into_iter().enumerate();
-        Ok(placed.map(|(place, (sequence, pack))| (position(stamp, place), sequence, pack)).collect())
+        let entry = |(place, (sequence, pack))| LogEntry { position: position(stamp, place), sequence, pack };
+        Ok(placed.map(entry).collect())
     }
 
     /// The newest entries of a shard, newest first.
     async fn newest_of_shard(
         &self,
         topic: &TopicId,
-        shard: u64,
+        shard: LogShard,
         (from, before): (Time, Option<LogPosition>),
         limit: usize,
-    ) -> Result<Vec<Entry>, PortError> {
+    ) -> Result<Vec<LogEntry>, PortError> {
         let end = before.unwrap_or(LogPosition { at: Time(9_999_999_999_999), unique: u64::MAX });
         let (first, last) = (Stamp { at: from, unique: 0 }, Stamp { at: end.at, unique: end.unique });
         if first > last {
@@ -156,7 +154,7 @@ impl LogPort {
         let query = Query::of(partition(topic, shard)).between(first.key(), last.key()).backward().limit(limit);
         let rows = self.table.query(query).await?;
         let mut entries = try_join_all(rows.iter().map(|row| self.entries_of(row))).await?.concat();
-        entries.retain(|(position, ..)| before.is_none_or(|before| *position < before));
+        entries.retain(|entry| before.is_none_or(|before| entry.position < before));
         Ok(entries)
     }
 }
@@ -166,7 +164,7 @@ impl EventLog for LogPort {
     async fn append(&self, messages: &[Message]) -> Result<Vec<LogPosition>, PortError> {
         let mut items: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, message) in messages.iter().enumerate() {
-            let shard = key_hash(&message.pack.key) % LOG_SHARDS;
+            let shard = LogShard::of(&message.pack.key);
             items.entry(partition(&message.pack.topic_id, shard)).or_default().push(at);
         }
         let chunks: Vec<(String, Vec<usize>)> = items
@@ -196,18 +194,56 @@ impl EventLog for LogPort {
         topic: &TopicId,
         before: Option<LogPosition>,
         limit: usize,
-    ) -> Result<Vec<Entry>, PortError> {
+    ) -> Result<Vec<LogEntry>, PortError> {
         // TTL deletes within days (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html).
         let kept = lists::retention(&self.table, topic).await?.map_or(KEPT, |retention| retention.min(KEPT));
         let from = self.clock.now() - kept;
-        let shards = (0..LOG_SHARDS).map(|shard| self.newest_of_shard(topic, shard, (from, before), limit));
-        let mut entries: Vec<Entry> = try_join_all(shards).await?.concat();
-        entries.sort_by_key(|(position, ..)| std::cmp::Reverse(*position));
+        let shards = LogShard::ALL.into_iter().map(|shard| self.newest_of_shard(topic, shard, (from, before), limit));
+        let mut entries: Vec<LogEntry> = try_join_all(shards).await?.concat();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.position));
         // What was appended again is shown once.
         let mut seen = HashSet::new();
-        entries.retain(|(_, sequence, pack)| seen.insert((pack.group(), *sequence)));
+        entries.retain(|entry| seen.insert((entry.pack.group(), entry.sequence)));
         entries.truncate(limit);
         Ok(entries)
+    }
+
+    async fn read(
+        &self,
+        topic: &TopicId,
+        shard: LogShard,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        let settled = LogPosition::before(self.clock.now() - SETTLE);
+        let end = LogPage { through: after.max(settled), ..LogPage::default() };
+        if after >= settled {
+            return Ok(end);
+        }
+        // The item that `after` lies in may hold more.
+        let first = Stamp { at: after.at, unique: after.unique >> WITHIN << WITHIN };
+        let last = Stamp { at: settled.at, unique: settled.unique };
+        let query = Query::of(partition(topic, shard)).between(first.key(), last.key()).limit(limit + 1);
+        let rows = self.table.query(query).await?;
+        let mut entries = try_join_all(rows.iter().map(|row| self.entries_of(row))).await?.concat();
+        entries.retain(|entry| entry.position > after);
+        if entries.len() > limit {
+            entries.truncate(limit);
+            let through = entries.last().map_or(after, |entry| entry.position);
+            return Ok(LogPage { entries, through, is_more: true });
+        }
+        match rows.last().filter(|_| rows.len() > limit) {
+            Some(last) => {
+                let last = Stamp::parse(last.text("sk")?).map(|stamp| position(stamp, (1 << WITHIN) - 1));
+                let through = last.ok_or_else(|| PortError::Corrupt("a log item has no position".to_owned()))?;
+                Ok(LogPage { entries, through, is_more: true })
+            }
+            None => Ok(LogPage { entries, ..end }),
+        }
+    }
+
+    fn settle(&self) -> Duration {
+        SETTLE
     }
 
     /// Nothing to do: TTL and lifecycle remove what is old, for nothing.

@@ -18,12 +18,67 @@ pub struct LogPosition {
     pub unique: u64,
 }
 
+impl LogPosition {
+    /// After everything that was logged before this time, and before all else.
+    pub fn before(time: Time) -> LogPosition {
+        LogPosition { at: Time(time.0.saturating_sub(1)), unique: u64::MAX }
+    }
+
+    /// The position right before this one.
+    #[must_use]
+    pub fn previous(self) -> LogPosition {
+        match self.unique.checked_sub(1) {
+            Some(unique) => LogPosition { unique, ..self },
+            None => LogPosition::before(self.at),
+        }
+    }
+}
+
+/// A shard of a topic's log: all events of a key are in one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LogShard(u8);
+
+impl LogShard {
+    /// All shards of a topic.
+    pub const ALL: [LogShard; LOG_SHARDS as usize] = [LogShard(0), LogShard(1), LogShard(2), LogShard(3)];
+
+    /// The shard of a key.
+    pub fn of(key: &LaneKey) -> LogShard {
+        LogShard::of_hash(key_hash(key))
+    }
+
+    const fn of_hash(hash: u64) -> LogShard {
+        LogShard((hash % LOG_SHARDS) as u8)
+    }
+
+    /// The shard of that number; none if there is no such shard.
+    pub fn new(number: u8) -> Option<LogShard> {
+        (u64::from(number) < LOG_SHARDS).then_some(LogShard(number))
+    }
+
+    /// Its number, from zero.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Its number, as an index into [`LogShard::ALL`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for LogShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Names an event in its topic. Its text form is base64url of a format version, log shard, hash of the key, log
 /// position (or the time of acceptance, where the position is not known yet) and sequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplayId {
-    /// Shard of the log: hash of the key modulo the topic's number of shards.
-    pub shard: u8,
+    /// Shard of the log that it lies in.
+    pub shard: LogShard,
     /// First 64 bits of the SHA-256 of the key.
     pub key_hash: u64,
     /// When the event was logged, or accepted if `unique` is absent.
@@ -48,7 +103,7 @@ impl ReplayId {
     /// The replay id of an event whose log position is not known yet.
     pub fn accepted(key: &LaneKey, at: Time, sequence: Sequence) -> ReplayId {
         let key_hash = key_hash(key);
-        ReplayId { shard: (key_hash % LOG_SHARDS) as u8, key_hash, at, unique: None, sequence }
+        ReplayId { shard: LogShard::of_hash(key_hash), key_hash, at, unique: None, sequence }
     }
 }
 
@@ -65,7 +120,7 @@ impl fmt::Display for ReplayId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = [0u8; LENGTH];
         bytes[0] = VERSION;
-        bytes[1] = self.shard;
+        bytes[1] = self.shard.number();
         bytes[2] = u8::from(self.unique.is_some());
         bytes[3..11].copy_from_slice(&self.key_hash.to_be_bytes());
         bytes[11..19].copy_from_slice(&self.at.0.to_be_bytes());
@@ -95,7 +150,7 @@ impl FromStr for ReplayId {
         let number = u128::from(wide(35)) << 64 | u128::from(wide(43));
         let index = u16::from(bytes[51]) << 8 | u16::from(bytes[52]);
         Ok(ReplayId {
-            shard: bytes[1],
+            shard: LogShard::new(bytes[1]).ok_or(ReplayIdFault)?,
             key_hash: wide(3),
             at: Time(wide(11)),
             unique: (bytes[2] == 1).then(|| wide(19)),

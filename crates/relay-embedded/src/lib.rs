@@ -40,6 +40,7 @@ mod rows;
 mod schema;
 mod store;
 mod sync;
+mod upgrade;
 mod wake_ups;
 mod writer;
 

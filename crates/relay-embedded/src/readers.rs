@@ -73,6 +73,24 @@ pub(crate) fn row<T>(
     run().map_err(|error| fault::of_sqlite(&error))
 }
 
+/// Reads rows one by one, for as long as `each` says to go on; true if there was no row that it refused.
+pub(crate) fn visit(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    mut each: impl FnMut(&Row<'_>) -> Result<bool, PortError>,
+) -> Result<bool, PortError> {
+    let fault = |error: rusqlite::Error| fault::of_sqlite(&error);
+    let mut statement = connection.prepare_cached(sql).map_err(fault)?;
+    let mut rows = statement.query(params).map_err(fault)?;
+    while let Some(row) = rows.next().map_err(fault)? {
+        if !each(row)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Reads rows.
 pub(crate) fn rows<T>(
     connection: &Connection,

@@ -99,7 +99,7 @@ fn read_lanes(connection: &Connection) -> Result<LaneMirror, PortError> {
     }
     let sql = "SELECT b.lane, b.depth, t.topic
                FROM (SELECT lane, sum(past - next) AS depth, min(position) AS first FROM backlog GROUP BY lane) b
-               JOIN log l ON l.position = b.first JOIN topic_numbers t ON t.number = l.topic";
+               JOIN log l ON l.position = b.first JOIN shards t ON t.number = l.shard";
     let backlogs =
         rows(connection, sql, [], |row| Ok((LaneId(row.get(0)?), row.get::<_, u64>(1)?, row.get::<_, String>(2)?)))?;
     for (lane, depth, id) in backlogs {

@@ -2,10 +2,11 @@
 
 use crate::folder::{Folder, OpenError};
 use crate::private;
-use rusqlite::{Connection, OpenFlags};
+use crate::upgrade;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 /// Version of the form that this broker writes, in `user_version`.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 /// `application_id`: "RLAY".
 const APPLICATION: u32 = 0x524c_4159;
 
@@ -18,14 +19,15 @@ pub(crate) struct Opening {
 }
 
 /// An accepted pack is one row of `log`: queue entry and log entry at once, and whatever holds or gave up its events
-/// refers to that row. `prev` is the topic's entry before it, so that a topic can be read backwards without an index.
+/// refers to that row. A row names its topic and shard by the number that `shards` gives them.
 /// `acks` has a bit for each position, 4096 to a row: no bits for "all of them", no row for "none of them".
 const SCHEMA: &str = "
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE topic_numbers(number INTEGER PRIMARY KEY, topic TEXT NOT NULL UNIQUE, last INTEGER NOT NULL) STRICT;
+CREATE TABLE shards(number INTEGER PRIMARY KEY, topic TEXT NOT NULL, shard INTEGER NOT NULL, UNIQUE(topic, shard)) STRICT;
 CREATE TABLE log(
-    position INTEGER PRIMARY KEY, at INTEGER NOT NULL, topic INTEGER NOT NULL, prev INTEGER NOT NULL,
-    grp BLOB NOT NULL, dedup BLOB NOT NULL, pack BLOB NOT NULL) STRICT;
+    position INTEGER PRIMARY KEY, at INTEGER NOT NULL, shard INTEGER NOT NULL, grp BLOB NOT NULL, dedup BLOB NOT NULL,
+    pack BLOB NOT NULL) STRICT;
+CREATE INDEX log_of_shard ON log(shard, position);
 CREATE TABLE acks(chunk INTEGER PRIMARY KEY, bits BLOB NOT NULL) STRICT;
 CREATE TABLE starts(number INTEGER PRIMARY KEY, through INTEGER NOT NULL) STRICT;
 CREATE TABLE recent(
@@ -79,9 +81,9 @@ impl Opening {
             let path = self.folder.database();
             private::write().open(&path).map_err(|source| OpenError::File { path, source })?;
         }
-        let connection = self.connect(flags).map_err(|source| self.database(source))?;
+        let mut connection = self.connect(flags).map_err(|source| self.database(source))?;
         self.check_format(&connection)?;
-        self.prepare_writer(&connection).map_err(|source| self.database(source))?;
+        self.prepare_writer(&mut connection).map_err(|source| self.database(source))?;
         Ok(connection)
     }
 
@@ -104,7 +106,7 @@ impl Opening {
         }
     }
 
-    fn prepare_writer(&self, connection: &Connection) -> rusqlite::Result<()> {
+    fn prepare_writer(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         // The checkpoints are ours to time (see `checkpoint`). `fullfsync` matters on macOS, where a plain fsync
         // leaves data in the drive's cache.
         connection.execute_batch(
@@ -117,11 +119,17 @@ impl Opening {
         }
         connection.set_prepared_statement_cache_capacity(128);
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if version == 0 {
-            let stamps = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};");
-            connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {stamps} COMMIT;"))?;
+        let stamps = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};");
+        match version {
+            0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {stamps} COMMIT;")),
+            1 => {
+                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                upgrade::from_1(&transaction)?;
+                transaction.execute_batch(&stamps)?;
+                transaction.commit()
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// A connection that only reads.

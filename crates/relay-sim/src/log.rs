@@ -5,15 +5,20 @@ use crate::simulated::Simulated;
 use async_trait::async_trait;
 use relay_core::names::TopicId;
 use relay_core::pack::Pack;
-use relay_core::ports::{EventLog, Message, PortError};
-use relay_core::replay_id::LogPosition;
+use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
+use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 type Entry = (PackSequence, Arc<Pack>);
+
+fn entry((position, (sequence, pack)): (&LogPosition, &Entry)) -> LogEntry {
+    LogEntry { position: *position, sequence: *sequence, pack: Arc::clone(pack) }
+}
 
 #[derive(Default)]
 pub(crate) struct LogStore {
@@ -38,15 +43,22 @@ impl LogStore {
     }
 
     /// The newest entries; of one that was appended more than once, the newest.
-    fn newest(
-        &self,
-        topic: &TopicId,
-        before: Option<LogPosition>,
-        limit: usize,
-    ) -> Vec<(LogPosition, PackSequence, Arc<Pack>)> {
+    fn newest(&self, topic: &TopicId, before: Option<LogPosition>, limit: usize) -> Vec<LogEntry> {
         let Some(entries) = self.topics.get(topic) else { return Vec::new() };
         let older = entries.iter().rev().filter(|(position, _)| before.is_none_or(|before| **position < before));
-        older.take(limit).map(|(position, (sequence, pack))| (*position, *sequence, Arc::clone(pack))).collect()
+        older.take(limit).map(entry).collect()
+    }
+
+    /// All that is there is settled: an entry appears at once, under a position that is higher than any other.
+    fn read(&self, topic: &TopicId, shard: LogShard, after: LogPosition, limit: usize, now: Time) -> LogPage {
+        let Some(entries) = self.topics.get(topic) else { return LogPage { through: after, ..LogPage::default() } };
+        let later = entries.range((Bound::Excluded(after), Bound::Unbounded));
+        let mut of_shard = later.filter(|(_, (_, pack))| LogShard::of(&pack.key) == shard);
+        let entries: Vec<LogEntry> = of_shard.by_ref().take(limit).map(entry).collect();
+        let is_more = of_shard.next().is_some();
+        let last = entries.last().map(|entry| entry.position);
+        let end = LogPosition { at: now, unique: self.unique };
+        LogPage { through: last.filter(|_| is_more).unwrap_or(end).max(after), entries, is_more }
     }
 
     fn expire(&mut self, keep: impl Fn(&TopicId) -> Duration, now: Time) -> u64 {
@@ -82,8 +94,23 @@ impl EventLog for Simulated {
         topic: &TopicId,
         before: Option<LogPosition>,
         limit: usize,
-    ) -> Result<Vec<(LogPosition, PackSequence, Arc<Pack>)>, PortError> {
+    ) -> Result<Vec<LogEntry>, PortError> {
         self.gate.call("log.newest", topic, || Ok(locked(&self.stores.log).newest(topic, before, limit))).await
+    }
+
+    async fn read(
+        &self,
+        topic: &TopicId,
+        shard: LogShard,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        let read = || Ok(locked(&self.stores.log).read(topic, shard, after, limit, self.clock.now()));
+        self.gate.call("log.read", topic, read).await
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn expire(&self, now: Time) -> Result<u64, PortError> {

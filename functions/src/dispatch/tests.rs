@@ -1,10 +1,9 @@
 use super::*;
 use relay_core::manage::ensure_system_topic;
-use relay_core::names::TopicName;
-use relay_core::pack::Pack;
+use relay_core::names::{TopicId, TopicName};
 use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
-use relay_core::ports::{EventLog, EventQueue};
-use relay_core::replay_id::LogPosition;
+use relay_core::ports::{EventLog, EventQueue, LogEntry, LogPage};
+use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::time::Time;
 use relay_http::{AppState, Options};
 use relay_sim::webhooks::Reaction;
@@ -195,13 +194,14 @@ impl EventLog for Broken {
         }
         Err(PortError::Unavailable("the table is away".to_owned()))
     }
-    async fn newest(
-        &self,
-        _: &relay_core::names::TopicId,
-        _: Option<LogPosition>,
-        _: usize,
-    ) -> Result<Vec<(LogPosition, relay_core::sequence::PackSequence, Arc<Pack>)>, PortError> {
+    async fn newest(&self, _: &TopicId, _: Option<LogPosition>, _: usize) -> Result<Vec<LogEntry>, PortError> {
         Ok(Vec::new())
+    }
+    async fn read(&self, _: &TopicId, _: LogShard, _: LogPosition, _: usize) -> Result<LogPage, PortError> {
+        Ok(LogPage::default())
+    }
+    fn settle(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
     }
     async fn expire(&self, _: Time) -> Result<u64, PortError> {
         Ok(0)

@@ -1,8 +1,10 @@
 //! The contract of [`crate::ports::EventLog`].
 
-use super::samples::{held_now, lane_of, logged, pack, rest_of, topic, topic_id};
+use super::samples::{held_now, lane_of, logged, ordered, pack, rest_of, topic, topic_id};
 use super::{Harness, run};
 use crate::ports::{Expect, Message, Ports};
+use crate::replay_id::{LogPosition, LogShard};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Runs all cases.
@@ -11,6 +13,10 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         appending_answers_a_position_for_each_message,
         the_newest_entries_come_first_and_by_topic,
         the_log_survives_a_crash,
+        a_shard_is_read_forward_in_parts,
+        what_was_appended_together_is_read_apart,
+        reading_starts_at_a_time,
+        where_reading_ended_it_goes_on,
         what_is_younger_than_the_retention_stays,
         what_is_past_the_retention_goes,
         what_a_backlog_refers_to_stays_readable,
@@ -35,7 +41,7 @@ async fn publish(ports: &Ports, topic: &str, count: usize) -> Vec<Message> {
 
 async fn newest_ids(ports: &Ports, topic: &str) -> Vec<String> {
     let entries = ports.log.newest(&topic_id(topic), None, 100).await.unwrap();
-    entries.iter().map(|(_, _, pack)| pack.events[0].id.clone()).collect()
+    entries.iter().map(|entry| entry.pack.events[0].id.clone()).collect()
 }
 
 async fn expire_all(ports: &Ports) -> u64 {
@@ -84,16 +90,131 @@ async fn the_newest_entries_come_first_and_by_topic<H: Harness>(harness: &H) {
     assert_eq!(newest_ids(&ports, "orders").await, ["orders-4", "orders-3", "orders-2", "orders-1", "orders-0"]);
     let page = ports.log.newest(&topic_id("bills"), None, 2).await.unwrap();
     assert_eq!(page.len(), 2);
-    let of_page: Vec<_> = page.iter().map(|(_, _, pack)| pack.events[0].id.as_str()).collect();
+    let of_page: Vec<_> = page.iter().map(|entry| entry.pack.events[0].id.as_str()).collect();
     assert_eq!(of_page, ["bills-4", "bills-3"]);
-    assert!(page[0].0 > page[1].0, "positions rise");
-    assert!(page[0].1 > page[1].1, "so do the sequences of one key");
-    let same = messages.iter().find(|message| message.sequence == page[0].1).expect("it is one that was sent");
-    assert_eq!((same.position, &same.pack), (Some(page[0].0), &page[0].2));
-    let rest = ports.log.newest(&topic_id("bills"), Some(page[1].0), 100).await.unwrap();
-    let of_rest: Vec<_> = rest.iter().map(|(_, _, pack)| pack.events[0].id.as_str()).collect();
+    assert!(page[0].position > page[1].position, "positions rise");
+    assert!(page[0].sequence > page[1].sequence, "so do the sequences of one key");
+    let same = messages.iter().find(|message| message.sequence == page[0].sequence).expect("it is one that was sent");
+    assert_eq!((same.position, &same.pack), (Some(page[0].position), &page[0].pack));
+    let rest = ports.log.newest(&topic_id("bills"), Some(page[1].position), 100).await.unwrap();
+    let of_rest: Vec<_> = rest.iter().map(|entry| entry.pack.events[0].id.as_str()).collect();
     assert_eq!(of_rest, ["bills-2", "bills-1", "bills-0"]);
     assert!(ports.log.newest(&topic_id("nothing"), None, 10).await.unwrap().is_empty());
+}
+
+/// Lets what was appended settle.
+async fn settle<H: Harness>(harness: &H) {
+    harness.advance(harness.ports().log.settle() * 5).await;
+}
+
+/// Reads a shard to its end, so many entries at a time: the first events' ids, and where it ended.
+async fn read_all(ports: &Ports, shard: LogShard, mut after: LogPosition, limit: usize) -> (Vec<String>, LogPosition) {
+    let mut ids = Vec::new();
+    for _ in 0..1000 {
+        let page = ports.log.read(&topic_id("orders"), shard, after, limit).await.unwrap();
+        for entry in &page.entries {
+            assert!(after < entry.position && entry.position <= page.through, "in order, each once");
+            assert_eq!(LogShard::of(&entry.pack.key), shard);
+            assert_eq!(entry.pack.topic_id, topic_id("orders"));
+            after = entry.position;
+            ids.push(entry.pack.events[0].id.clone());
+        }
+        assert!(page.through >= after && (!page.is_more || !page.entries.is_empty()));
+        after = page.through;
+        if !page.is_more {
+            return (ids, after);
+        }
+    }
+    panic!("reading does not end");
+}
+
+async fn a_shard_is_read_forward_in_parts<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let mut sent: HashMap<LogShard, Vec<String>> = HashMap::new();
+    for at in 0..12 {
+        let key = format!("k{}", at % 5);
+        let message = logged(&ports, pack("orders", &key, &[&format!("e{at:02}")])).await;
+        sent.entry(LogShard::of(&message.pack.key)).or_default().push(message.pack.events[0].id.clone());
+        acknowledge(&ports, &message).await;
+        acknowledge(&ports, &logged(&ports, pack("bills", &key, &[&format!("other{at}")])).await).await;
+    }
+    settle(harness).await;
+    harness.crash().await;
+    let ports = harness.ports();
+    assert!(sent.len() > 1, "keys are in several shards");
+    for limit in [1, 3, 100] {
+        for shard in LogShard::ALL {
+            let (ids, _) = read_all(&ports, shard, LogPosition::default(), limit).await;
+            assert_eq!(&ids, sent.entry(shard).or_default());
+        }
+    }
+    let nothing = ports.log.read(&topic_id("nothing"), LogShard::ALL[0], LogPosition::default(), 10).await.unwrap();
+    assert!(nothing.entries.is_empty() && !nothing.is_more);
+}
+
+async fn what_was_appended_together_is_read_apart<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    for at in 0..5 {
+        ports.queue.send(vec![pack("orders", "k", &[&format!("e{at}")])]).await[0].clone().expect("accepted");
+    }
+    let mut messages = Vec::new();
+    while messages.len() < 5 {
+        let some = ports.queue.receive(10).await.unwrap();
+        // A group gives more only when what it gave is done.
+        for answer in ports.queue.delete(&some.iter().map(|message| message.receipt.clone()).collect::<Vec<_>>()).await
+        {
+            assert_eq!(answer, Ok(()));
+        }
+        messages.extend(some);
+    }
+    ports.log.append(&messages).await.unwrap();
+    settle(harness).await;
+    for limit in [1, 2, 5] {
+        let (ids, _) = read_all(&ports, LogShard::of(&ordered("k")), LogPosition::default(), limit).await;
+        assert_eq!(ids, ["e0", "e1", "e2", "e3", "e4"], "{limit} at a time");
+        let first =
+            ports.log.read(&topic_id("orders"), LogShard::of(&ordered("k")), LogPosition::default(), limit).await;
+        assert_eq!(first.unwrap().entries.len(), limit);
+    }
+}
+
+async fn reading_starts_at_a_time<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let mut messages = Vec::new();
+    for at in 0..6 {
+        messages.push(logged(&ports, pack("orders", "k", &[&format!("e{at}")])).await);
+        acknowledge(&ports, &messages[at]).await;
+        harness.advance(Duration::from_secs(60)).await;
+    }
+    settle(harness).await;
+    let shard = LogShard::of(&messages[0].pack.key);
+    let since = async |position| read_all(&ports, shard, position, 10).await.0;
+    let third = messages[2].position.expect("it is logged");
+    assert_eq!(since(LogPosition::before(third.at)).await, ["e2", "e3", "e4", "e5"]);
+    assert_eq!(since(LogPosition::before(third.at + Duration::from_millis(1))).await, ["e3", "e4", "e5"]);
+    assert_eq!(since(third).await, ["e3", "e4", "e5"]);
+    assert_eq!(since(third.previous()).await, ["e2", "e3", "e4", "e5"]);
+    assert_eq!(since(LogPosition::before(ports.clock.now() + DAY)).await, [""; 0]);
+}
+
+async fn where_reading_ended_it_goes_on<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let shard = LogShard::of(&ordered("k"));
+    let (ids, start) = read_all(&ports, shard, LogPosition::default(), 10).await;
+    assert!(ids.is_empty());
+    let mut end = start;
+    for at in 0..4 {
+        for (key, id) in [("k", format!("e{at}")), ("in another shard", format!("o{at}"))] {
+            acknowledge(&ports, &logged(&ports, pack("orders", key, &[&id])).await).await;
+        }
+        settle(harness).await;
+        let (ids, reached) = read_all(&ports, shard, end, 10).await;
+        assert_eq!(ids, [format!("e{at}")]);
+        assert!(reached > end);
+        end = reached;
+    }
+    let (ids, _) = read_all(&ports, shard, start, 10).await;
+    assert_eq!(ids, ["e0", "e1", "e2", "e3"]);
 }
 
 async fn the_log_survives_a_crash<H: Harness>(harness: &H) {

@@ -76,12 +76,12 @@ async fn accepted(ports: &Ports, topic: &TopicId, now: Time) -> Result<f64, Port
     let (mut events, mut seen, mut before) = (0, 0, None);
     loop {
         let page = ports.log.newest(topic, before, LOG_PAGE).await?;
-        for (position, _, pack) in &page {
-            if now.since(position.at) > WINDOW {
+        for entry in &page {
+            if now.since(entry.position.at) > WINDOW {
                 return Ok(per_second(events, WINDOW));
             }
-            events += pack.events.len();
-            before = Some(*position);
+            events += entry.pack.events.len();
+            before = Some(entry.position);
         }
         seen += page.len();
         match before {

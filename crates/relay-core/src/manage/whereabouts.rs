@@ -3,7 +3,7 @@
 use super::Refused;
 use crate::lane::{LaneItem, lane_id, rest_key};
 use crate::pack::{LaneId, LaneKey};
-use crate::ports::{Attempt, AttemptOutcome, DeadLetter, PortError, Ports};
+use crate::ports::{Attempt, AttemptOutcome, DeadLetter, LogEntry, PortError, Ports};
 use crate::replay_id::{LogPosition, ReplayId};
 use crate::sequence::Sequence;
 use crate::subscription::Subscription;
@@ -175,7 +175,7 @@ async fn logged(ports: &Ports, of: &Subscription, event: &str) -> Result<Option<
     let mut before = None;
     for _ in 0..LOG_ENTRIES / LOG_PAGE {
         let page = ports.log.newest(&of.topic_id, before, LOG_PAGE).await?;
-        for (position, sequence, pack) in &page {
+        for LogEntry { position, sequence, pack } in &page {
             before = Some(*position);
             let index = pack.events.iter().position(|candidate| candidate.id == event);
             if let Some(index) = index.and_then(|index| u16::try_from(index).ok()) {

@@ -1,10 +1,36 @@
 //! What is retained of a topic.
 
 use super::{Message, PortError};
+use crate::names::TopicId;
 use crate::pack::Pack;
-use crate::replay_id::LogPosition;
+use crate::replay_id::{LogPosition, LogShard};
+use crate::sequence::PackSequence;
+use crate::time::Time;
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// An entry of a topic's log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEntry {
+    /// Where it lies.
+    pub position: LogPosition,
+    /// Its place among those of its key.
+    pub sequence: PackSequence,
+    /// The events.
+    pub pack: Arc<Pack>,
+}
+
+/// Part of a shard of a topic's log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogPage {
+    /// Entries in the order of their positions.
+    pub entries: Vec<LogEntry>,
+    /// Where to go on: every entry at or before it has been answered, and none will appear there any more.
+    pub through: LogPosition,
+    /// More is there already.
+    pub is_more: bool,
+}
 
 /// The log of accepted events.
 #[async_trait]
@@ -22,15 +48,32 @@ pub trait EventLog: Send + Sync {
     /// If the log cannot be read.
     async fn newest(
         &self,
-        topic: &crate::names::TopicId,
+        topic: &TopicId,
         before: Option<LogPosition>,
         limit: usize,
-    ) -> Result<Vec<(LogPosition, crate::sequence::PackSequence, Arc<Pack>)>, PortError>;
+    ) -> Result<Vec<LogEntry>, PortError>;
+
+    /// Entries of a shard of a topic's log, after a position, oldest first: at most `limit`, fewer if they are large.
+    /// An entry that was appended again is there again. Those of one key may be out of the order of their sequences
+    /// where they are closer to each other than [`EventLog::settle`].
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    async fn read(
+        &self,
+        topic: &TopicId,
+        shard: LogShard,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError>;
+
+    /// Readers leave out what is younger than this, since an entry with an earlier position may still appear.
+    fn settle(&self) -> Duration;
 
     /// Removes what its topic's retention has passed and nothing refers to any more; some of it, if there is much.
     /// Answers how many entries went.
     ///
     /// # Errors
     /// If the log cannot be written.
-    async fn expire(&self, now: crate::time::Time) -> Result<u64, PortError>;
+    async fn expire(&self, now: Time) -> Result<u64, PortError>;
 }

@@ -15,7 +15,7 @@ pub use attempts::{Attempt, AttemptOutcome, Attempts, AttemptsPage, DeadLetter, 
 pub use clock::{Clock, Ids};
 pub use error::PortError;
 pub use lanes::{BacklogRead, HeadFailure, HeldLane, HeldLanesPage, Lanes, StateRead};
-pub use log::EventLog;
+pub use log::{EventLog, LogEntry, LogPage};
 pub use payloads::Payloads;
 pub use queue::{EventQueue, Message, QueueLag, Receipt, Sent};
 pub use registry::{Expect, IdempotentAnswer, Registry, TopicSubscriptions};

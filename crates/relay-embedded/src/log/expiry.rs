@@ -58,26 +58,26 @@ fn look(
     retention: Duration,
     known: &Retentions,
 ) -> Result<Look, PortError> {
-    let topics = rows(connection, "SELECT number, topic FROM topic_numbers", [], |row| {
+    let shards = rows(connection, "SELECT number, topic FROM shards", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
     })?;
     let of_retention = |topic: &String| {
         let kept = TopicId::new(topic.as_str()).ok().and_then(|topic| known.get(&topic).copied());
         kept.unwrap_or_default().duration() == retention
     };
-    let numbers: HashMap<i64, bool> = topics.iter().map(|(number, topic)| (*number, of_retention(topic))).collect();
-    let sql = "SELECT position, at, topic FROM log WHERE position > ?1 ORDER BY position LIMIT ?2";
+    let numbers: HashMap<i64, bool> = shards.iter().map(|(number, topic)| (*number, of_retention(topic))).collect();
+    let sql = "SELECT position, at, shard FROM log WHERE position > ?1 ORDER BY position LIMIT ?2";
     let entries = rows(connection, sql, params![after, LOOK], |row| {
         Ok((row.get::<_, u64>(0)?, Time(row.get(1)?), row.get::<_, i64>(2)?))
     })?;
     let mut found = Look { past: Vec::new(), through: after, is_end: entries.len() < LOOK };
-    for (position, at, topic) in entries {
+    for (position, at, shard) in entries {
         if at > until || found.past.len() >= REMOVE {
             found.is_end = at > until;
             break;
         }
         found.through = position;
-        if numbers.get(&topic).copied().unwrap_or(true) {
+        if numbers.get(&shard).copied().unwrap_or(true) {
             found.past.push(position);
         }
     }

@@ -2,8 +2,9 @@
 
 mod expiry;
 
+use crate::fault;
 use crate::queue::Queue;
-use crate::readers::{Readers, row};
+use crate::readers::{Readers, row, rows, visit};
 use crate::registry::Mirror;
 use crate::rows::decode_pack;
 use crate::sync::lock;
@@ -11,13 +12,13 @@ use crate::writer::Writer;
 use async_trait::async_trait;
 use expiry::Expiry;
 use relay_core::names::TopicId;
-use relay_core::pack::Pack;
-use relay_core::ports::{EventLog, Message, PortError};
-use relay_core::replay_id::LogPosition;
+use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
+use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, params};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// [`EventLog`] over the rows that the queue wrote.
 pub(crate) struct LogPort {
@@ -28,8 +29,6 @@ pub(crate) struct LogPort {
     pub(crate) expiry: Mutex<Expiry>,
     pub(crate) era: u64,
 }
-
-type Entry = (LogPosition, PackSequence, Arc<Pack>);
 
 impl LogPort {
     pub(crate) fn new(
@@ -43,27 +42,84 @@ impl LogPort {
     }
 }
 
-/// Entries of a topic, from a position backwards along the chain that its rows form.
-fn walk(connection: &Connection, from: u64, limit: usize, era: u64) -> Result<Vec<Entry>, PortError> {
-    let (mut entries, mut position) = (Vec::new(), from);
-    while position > 0 && entries.len() < limit {
-        let sql = "SELECT at, prev, pack FROM log WHERE position = ?1";
-        let read = row(connection, sql, [position], |row| {
-            Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?, row.get::<_, Vec<u8>>(2)?))
-        })?;
-        // Where the chain ends, the rest has expired.
-        let Some((at, prev, pack)) = read else { break };
-        let sequence = PackSequence { era, number: u128::from(position) };
-        entries.push((LogPosition { at: Time(at), unique: position }, sequence, decode_pack(pack)?));
-        position = prev;
-    }
-    Ok(entries)
+/// A row as an entry.
+fn entry(era: u64, (position, at, pack): (u64, u64, Vec<u8>)) -> Result<LogEntry, PortError> {
+    let sequence = PackSequence { era, number: u128::from(position) };
+    Ok(LogEntry { position: LogPosition { at: Time(at), unique: position }, sequence, pack: decode_pack(pack)? })
 }
 
-/// The topic's entry before a position that is, or was, one of its entries.
-fn before(connection: &Connection, position: u64) -> Result<u64, PortError> {
-    let prev = row(connection, "SELECT prev FROM log WHERE position = ?1", [position], |row| row.get(0))?;
-    Ok(prev.unwrap_or(0))
+fn columns(row: &Row<'_>) -> rusqlite::Result<(u64, u64, Vec<u8>)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+/// Where the log ends, unless it never had an entry: the last one stays.
+fn newest_position(connection: &Connection) -> Result<Option<LogPosition>, PortError> {
+    let sql = "SELECT position, at FROM log ORDER BY position DESC LIMIT 1";
+    row(connection, sql, [], |row| Ok(LogPosition { at: Time(row.get(1)?), unique: row.get(0)? }))
+}
+
+/// The last row that does not lie after a position; 0 if all do. Rows rise in time, too, so it is found by halving.
+fn row_before(connection: &Connection, after: LogPosition) -> Result<u64, PortError> {
+    let sql = "SELECT position, at FROM log WHERE position >= ?1 ORDER BY position LIMIT 1";
+    let first_from = |number: u64| -> Result<Option<LogPosition>, PortError> {
+        row(connection, sql, [number], |row| Ok(LogPosition { at: Time(row.get(1)?), unique: row.get(0)? }))
+    };
+    let newest = newest_position(connection)?.map_or(0, |newest| newest.unique);
+    if after.unique <= newest && first_from(after.unique)? == Some(after) {
+        return Ok(after.unique);
+    }
+    // Rows up to `low` do not lie after it; those from `high` do, or there are none.
+    let (mut low, mut high) = (0, newest + 1);
+    while low + 1 < high {
+        let middle = low + (high - low) / 2;
+        match first_from(middle)? {
+            Some(found) if found <= after => low = found.unique,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+/// Bytes of a page of entries, as they are stored, beyond which it ends.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Entries of a shard after a position, in order, and whether there are more.
+fn forward(
+    connection: &Connection,
+    (topic, shard): (&TopicId, LogShard),
+    after: u64,
+    limit: usize,
+    era: u64,
+) -> Result<(Vec<LogEntry>, bool), PortError> {
+    let sql = "SELECT position, at, pack FROM log
+               WHERE shard = (SELECT number FROM shards WHERE topic = ?1 AND shard = ?2) AND position > ?3
+               ORDER BY position LIMIT ?4";
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    let is_whole = visit(connection, sql, params![topic.as_str(), shard.number(), after, limit + 1], |row| {
+        if entries.len() == limit || bytes > PAGE_BYTES {
+            return Ok(false);
+        }
+        let row = columns(row).map_err(|error| fault::of_sqlite(&error))?;
+        bytes += row.2.len();
+        entries.push(entry(era, row)?);
+        Ok(true)
+    })?;
+    Ok((entries, !is_whole))
+}
+
+/// The newest entries of a shard from before a position, newest first.
+fn backward(
+    connection: &Connection,
+    (topic, shard): (&TopicId, LogShard),
+    before: u64,
+    limit: usize,
+    era: u64,
+) -> Result<Vec<LogEntry>, PortError> {
+    let sql = "SELECT position, at, pack FROM log
+               WHERE shard = (SELECT number FROM shards WHERE topic = ?1 AND shard = ?2) AND position < ?3
+               ORDER BY position DESC LIMIT ?4";
+    let read = rows(connection, sql, params![topic.as_str(), shard.number(), before, limit], columns)?;
+    read.into_iter().map(|row| entry(era, row)).collect()
 }
 
 #[async_trait]
@@ -78,22 +134,43 @@ impl EventLog for LogPort {
     async fn newest(
         &self,
         topic: &TopicId,
-        earlier_than: Option<LogPosition>,
+        before: Option<LogPosition>,
         limit: usize,
-    ) -> Result<Vec<Entry>, PortError> {
-        let era = self.era;
-        match earlier_than {
-            Some(position) => {
-                let read =
-                    move |connection: &Connection| walk(connection, before(connection, position.unique)?, limit, era);
-                self.readers.read(read).await
+    ) -> Result<Vec<LogEntry>, PortError> {
+        let (topic, era) = (topic.clone(), self.era);
+        let before = before.map_or(i64::MAX.unsigned_abs(), |before| before.unique);
+        let read = move |connection: &Connection| {
+            let mut entries = Vec::new();
+            for shard in LogShard::ALL {
+                entries.extend(backward(connection, (&topic, shard), before, limit, era)?);
             }
-            None => {
-                let topic = topic.clone();
-                let newest = self.writer.ask(move |intake| intake.newest_of(&topic)).await?;
-                self.readers.read(move |connection| walk(connection, newest, limit, era)).await
-            }
-        }
+            entries.sort_by_key(|entry: &LogEntry| std::cmp::Reverse(entry.position));
+            entries.truncate(limit);
+            Ok(entries)
+        };
+        self.readers.read(read).await
+    }
+
+    async fn read(
+        &self,
+        topic: &TopicId,
+        shard: LogShard,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        let (topic, era) = (topic.clone(), self.era);
+        let read = move |connection: &Connection| {
+            let (entries, is_more) = forward(connection, (&topic, shard), row_before(connection, after)?, limit, era)?;
+            let last = entries.last().map(|entry: &LogEntry| entry.position);
+            // What is committed later has a later position than any that is there now.
+            let through = last.filter(|_| is_more).unwrap_or(newest_position(connection)?.unwrap_or(after));
+            Ok(LogPage { through: through.max(after), entries, is_more })
+        };
+        self.readers.read(read).await
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::ZERO
     }
 
     async fn expire(&self, now: Time) -> Result<u64, PortError> {

@@ -6,7 +6,7 @@ use relay_core::limits::DEDUPLICATION_WINDOW;
 use relay_core::names::TopicId;
 use relay_core::pack::{DedupId, GroupId, Pack, codec};
 use relay_core::ports::PortError;
-use relay_core::replay_id::LogPosition;
+use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::time::Time;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
@@ -18,13 +18,15 @@ pub(crate) struct Prepared {
     pub(crate) pack: Arc<Pack>,
     pub(crate) group: GroupId,
     pub(crate) dedup: DedupId,
+    pub(crate) shard: LogShard,
     pub(crate) encoded: Vec<u8>,
 }
 
 impl Prepared {
     pub(crate) fn new(pack: Arc<Pack>) -> Prepared {
         let (group, dedup, encoded) = (pack.group(), pack.dedup(), codec::encode(&pack));
-        Prepared { pack, group, dedup, encoded }
+        let shard = LogShard::of(&pack.key);
+        Prepared { pack, group, dedup, shard, encoded }
     }
 }
 
@@ -36,18 +38,14 @@ pub(crate) struct Given {
     pub(crate) repeated: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct TopicNumber {
-    number: i64,
-    /// The newest entry of the topic; 0 if there is none.
-    last: u64,
-}
+/// A shard of a topic's log.
+type Shard = (TopicId, LogShard);
 
 /// What has to be undone if the transaction does not commit.
 #[derive(Debug)]
 enum Undo {
     Sent { hash: u32, position: u64 },
-    Topic { topic: TopicId, before: Option<TopicNumber> },
+    Shard(Shard),
 }
 
 /// Gives out positions.
@@ -57,12 +55,11 @@ pub(crate) struct Intake {
     last_at: Time,
     committed: (u64, Time),
     dedup: Dedup,
-    topics: HashMap<TopicId, TopicNumber>,
+    /// Numbers that rows name shards by.
+    shards: HashMap<Shard, i64>,
     undo: Vec<Undo>,
     /// The first generation that was sealed and is not written yet.
     unwritten: Option<u64>,
-    /// Topics' newest entries up to this position are written.
-    noted_through: u64,
 }
 
 fn unsigned(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<u64> {
@@ -76,17 +73,15 @@ impl Intake {
             let newest = "SELECT position, at FROM log ORDER BY position DESC LIMIT 1";
             let newest = connection.query_row(newest, [], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)));
             let (last, last_at) = newest.optional()?.unwrap_or((0, 0));
-            let mut topics = HashMap::new();
-            let mut numbers = HashMap::new();
-            let mut statement = connection.prepare("SELECT number, topic, last FROM topic_numbers")?;
+            let mut shards = HashMap::new();
+            let mut statement = connection.prepare("SELECT number, topic, shard FROM shards")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let Ok(topic) = TopicId::new(row.get::<_, String>(1)?) else {
-                    return Ok(Err(PortError::Corrupt("a topic's identifier is none".to_owned())));
+                let (topic, shard) = (TopicId::new(row.get::<_, String>(1)?), LogShard::new(row.get(2)?));
+                let (Ok(topic), Some(shard)) = (topic, shard) else {
+                    return Ok(Err(PortError::Corrupt("a shard of the log is none".to_owned())));
                 };
-                let number: i64 = row.get(0)?;
-                numbers.insert(number, topic.clone());
-                topics.insert(topic, TopicNumber { number, last: unsigned(row, 2)? });
+                shards.insert((topic, shard), row.get(0)?);
             }
             let mut dedup = Dedup::new(seed, 1, now);
             let mut through = 0;
@@ -105,33 +100,21 @@ impl Intake {
                 };
                 dedup.restore(sealed);
             }
-            let tail = "SELECT position, at, topic, grp, dedup FROM log WHERE position > ?1 ORDER BY position";
+            let tail = "SELECT position, at, grp, dedup FROM log WHERE position > ?1 ORDER BY position";
             let mut statement = connection.prepare(tail)?;
             let mut rows = statement.query([through])?;
             while let Some(row) = rows.next()? {
                 let position = unsigned(row, 0)?;
-                let topic = numbers.get(&row.get::<_, i64>(2)?).and_then(|topic| topics.get_mut(topic));
-                if let Some(topic) = topic {
-                    topic.last = position;
-                }
                 if Time(unsigned(row, 1)?) + DEDUPLICATION_WINDOW >= now {
-                    let hash = dedup.hash(&GroupId(row.get(3)?), &DedupId(row.get(4)?));
+                    let hash = dedup.hash(&GroupId(row.get(2)?), &DedupId(row.get(3)?));
                     dedup.begin_at(position);
                     dedup.insert(hash, position);
                 }
             }
             dedup.begin_at(last + 1);
             let committed = (last, Time(last_at));
-            let intake = Intake {
-                last,
-                last_at: Time(last_at),
-                committed,
-                dedup,
-                topics,
-                undo: Vec::new(),
-                unwritten: None,
-                noted_through: through,
-            };
+            let intake =
+                Intake { last, last_at: Time(last_at), committed, dedup, shards, undo: Vec::new(), unwritten: None };
             Ok(Ok(intake))
         };
         read().map_err(|error| fault::of_sqlite(&error))?
@@ -153,31 +136,27 @@ impl Intake {
                 return Ok(Given { position: LogPosition { at, unique: candidate }, repeated: true });
             }
         }
-        let topic = self.topic(connection, &pack.pack.topic_id)?;
+        let shard = self.shard(connection, &pack.pack.topic_id, pack.shard)?;
         let position = self.last + 1;
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO log(position, at, topic, prev, grp, dedup, pack) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?;
-        let (number, prev) = (topic.number, topic.last);
-        insert.execute(params![position, now.0, number, prev, pack.group.0, pack.dedup.0, pack.encoded])?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO log(position, at, shard, grp, dedup, pack) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")?;
+        insert.execute(params![position, now.0, shard, pack.group.0, pack.dedup.0, pack.encoded])?;
         (self.last, self.last_at) = (position, now);
         self.dedup.insert(hash, position);
         self.undo.push(Undo::Sent { hash, position });
-        let before = self.topics.insert(pack.pack.topic_id.clone(), TopicNumber { last: position, ..topic });
-        self.undo.push(Undo::Topic { topic: pack.pack.topic_id.clone(), before });
         Ok(Given { position: LogPosition { at: now, unique: position }, repeated: false })
     }
 
-    fn topic(&mut self, connection: &Connection, topic: &TopicId) -> rusqlite::Result<TopicNumber> {
-        if let Some(known) = self.topics.get(topic) {
+    fn shard(&mut self, connection: &Connection, topic: &TopicId, shard: LogShard) -> rusqlite::Result<i64> {
+        let key = (topic.clone(), shard);
+        if let Some(known) = self.shards.get(&key) {
             return Ok(*known);
         }
-        let mut insert = connection.prepare_cached("INSERT INTO topic_numbers(topic, last) VALUES(?1, 0)")?;
-        let number = insert.insert([topic.as_str()])?;
-        let known = TopicNumber { number, last: 0 };
-        self.topics.insert(topic.clone(), known);
-        self.undo.push(Undo::Topic { topic: topic.clone(), before: None });
-        Ok(known)
+        let mut insert = connection.prepare_cached("INSERT INTO shards(topic, shard) VALUES(?1, ?2)")?;
+        let number = insert.insert(params![topic.as_str(), shard.number()])?;
+        self.undo.push(Undo::Shard(key.clone()));
+        self.shards.insert(key, number);
+        Ok(number)
     }
 
     /// The transaction is committed. Now and then there is something to note with the next one.
@@ -195,11 +174,8 @@ impl Intake {
         for undo in std::mem::take(&mut self.undo).into_iter().rev() {
             match undo {
                 Undo::Sent { hash, position } => self.dedup.remove(hash, position),
-                Undo::Topic { topic, before: Some(before) } => {
-                    self.topics.insert(topic, before);
-                }
-                Undo::Topic { topic, before: None } => {
-                    self.topics.remove(&topic);
+                Undo::Shard(shard) => {
+                    self.shards.remove(&shard);
                 }
             }
         }
@@ -221,23 +197,12 @@ impl Intake {
         }
         let before = now.0.saturating_sub(2 * DEDUPLICATION_WINDOW.as_millis() as u64);
         connection.prepare_cached("DELETE FROM recent WHERE ended < ?1")?.execute([before])?;
-        let mut last = connection.prepare_cached("UPDATE topic_numbers SET last = ?2 WHERE number = ?1")?;
-        for topic in self.topics.values().filter(|topic| topic.last > self.noted_through) {
-            last.execute(params![topic.number, topic.last])?;
-        }
         Ok(())
     }
 
     /// What was noted is committed.
     pub(crate) fn noted(&mut self) {
-        if self.unwritten.take().is_some() {
-            self.noted_through = self.last;
-        }
-    }
-
-    /// The newest entry of a topic.
-    pub(crate) fn newest_of(&self, topic: &TopicId) -> u64 {
-        self.topics.get(topic).map_or(0, |topic| topic.last)
+        self.unwritten = None;
     }
 }
 

@@ -49,9 +49,8 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, command: Command, intake: &Intake) {
+    fn add(&mut self, command: Command) {
         match command {
-            Command::Ask(question) => question(intake),
             Command::Lazy => self.lazy = true,
             Command::Close(reply) => self.close = Some(reply),
             Command::Abandon => self.abandon = true,
@@ -83,14 +82,14 @@ impl Engine {
                 Some(at) => commands.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             match first {
-                Ok(command) => gathered.add(command, &self.intake),
+                Ok(command) => gathered.add(command),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             while gathered.has_room()
                 && let Ok(command) = commands.try_recv()
             {
-                gathered.add(command, &self.intake);
+                gathered.add(command);
             }
             if gathered.abandon {
                 return;

@@ -69,7 +69,7 @@ impl<'e> Group<'e> {
                 self.carried.push(Carried::Job(job));
             }
             // These are seen to when they come in.
-            Command::Ask(_) | Command::Lazy | Command::Close(_) | Command::Abandon => {}
+            Command::Lazy | Command::Close(_) | Command::Abandon => {}
         }
     }
 

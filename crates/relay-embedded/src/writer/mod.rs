@@ -15,7 +15,7 @@ pub(crate) use engine::Engine;
 pub(crate) use job::Tx;
 pub use stats::CommitStats;
 
-use crate::queue::intake::{Given, Intake, Prepared};
+use crate::queue::intake::{Given, Prepared};
 use job::{Job, Work};
 use lazy::Lazy;
 use relay_core::ports::PortError;
@@ -33,8 +33,6 @@ pub(crate) enum Command {
     Send(Send),
     /// Do something in the transaction.
     Job(Box<dyn Job>),
-    /// Look something up between two transactions.
-    Ask(Box<dyn FnOnce(&Intake) + std::marker::Send>),
     /// There is lazy work now.
     Lazy,
     /// Finish, note that it was finished, and stop.
@@ -115,19 +113,6 @@ impl Writer {
     /// Waits until all lazy work handed in so far is committed.
     pub(crate) async fn flush(&self) -> Result<(), PortError> {
         self.write(|_| Ok(())).await
-    }
-
-    /// Asks something of the intake, as of the last commit.
-    pub(crate) async fn ask<T: std::marker::Send + 'static>(
-        &self,
-        question: impl FnOnce(&Intake) -> T + std::marker::Send + 'static,
-    ) -> Result<T, PortError> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(Command::Ask(Box::new(move |intake| {
-            // Whoever asked may have gone.
-            let _ = reply.send(question(intake));
-        })))?;
-        answer.await.map_err(|_| stopped())
     }
 
     /// Hands in lazy work.

@@ -1,6 +1,7 @@
 //! What a data folder allows, survives and refuses.
 
 use crate::world::{Folder, JumpingClock, drain, id, options, pack, ports, receive_and_acknowledge, send};
+use relay_core::replay_id::{LogPosition, LogShard};
 use relay_embedded::{OpenError, Store};
 
 #[test]
@@ -141,4 +142,39 @@ async fn a_queue_longer_than_memory_holds_comes_whole_and_in_order() {
     received += check(&drain(&ports(&store)).await);
     assert_eq!(received, ROUNDS * KEYS);
     assert_eq!(ports(&store).queue.lag().await.unwrap().messages, 0);
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_format_is_brought_to_the_present_one() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    for at in 0..20 {
+        send(&ports(&store), pack(&format!("k{}", at % 7), &format!("e{at:02}"), 10)).await.unwrap();
+    }
+    let entries = async |store: &Store| {
+        let ports = ports(store);
+        let topic = pack("k", "e", 10).topic_id.clone();
+        let mut entries = ports.log.newest(&topic, None, 100).await.unwrap();
+        for shard in LogShard::ALL {
+            let page = ports.log.read(&topic, shard, LogPosition::default(), 100).await.unwrap();
+            entries.extend(page.entries);
+        }
+        entries
+    };
+    let before = entries(&store).await;
+    assert_eq!(before.len(), 40);
+    store.close().await.unwrap();
+    // What differed then.
+    stamp(
+        &folder,
+        "DROP INDEX log_of_shard; DROP TABLE shards; ALTER TABLE log RENAME COLUMN shard TO topic;
+         ALTER TABLE log ADD COLUMN prev INTEGER NOT NULL DEFAULT 0; UPDATE log SET topic = 1, prev = position - 1;
+         CREATE TABLE topic_numbers(number INTEGER PRIMARY KEY, topic TEXT NOT NULL UNIQUE, last INTEGER NOT NULL) STRICT;
+         INSERT INTO topic_numbers VALUES(1, 'top_orders', 20); PRAGMA user_version = 1;",
+    );
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    assert_eq!(entries(&store).await, before);
+    send(&ports(&store), pack("k3", "later", 10)).await.unwrap();
+    assert_eq!(entries(&store).await.len(), 42);
+    assert_eq!(drain(&ports(&store)).await.len(), 21);
 }

@@ -4,7 +4,7 @@ use crate::held::Logged;
 use crate::possible::{Fault, ensure};
 use relay_core::names::TopicId;
 use relay_core::pack::{GroupId, Pack};
-use relay_core::ports::{Message, PortError, Sent};
+use relay_core::ports::{LogEntry, Message, PortError, Sent};
 use relay_core::replay_id::LogPosition;
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
@@ -172,23 +172,20 @@ impl Sends {
     }
 
     /// The whole log of a topic was read, newest first.
-    pub fn check_log(
-        &mut self,
-        topic: &TopicId,
-        entries: &[(LogPosition, PackSequence, Arc<Pack>)],
-        since: Time,
-    ) -> Result<(), Fault> {
-        ensure(entries.is_sorted_by(|one, next| one.0 > next.0), || "the log is not in order".to_owned())?;
-        for (position, sequence, pack) in entries {
+    pub fn check_log(&mut self, topic: &TopicId, entries: &[LogEntry], since: Time) -> Result<(), Fault> {
+        ensure(entries.is_sorted_by(|one, next| one.position > next.position), || {
+            "the log is not in order".to_owned()
+        })?;
+        for LogEntry { position, sequence, pack } in entries {
             self.check_whole(pack)?;
             self.found(name(pack), *sequence, Some(*position))?;
         }
-        let logged: BTreeSet<&str> = entries.iter().map(|(_, _, pack)| name(pack)).collect();
+        let logged: BTreeSet<&str> = entries.iter().map(|entry| name(&entry.pack)).collect();
         let of_topic = self.records.iter().filter(|(_, record)| record.pack.topic_id == *topic);
         for (name, record) in of_topic.filter(|(_, record)| record.sent_at >= since) {
             let is_there = matches!(record.place, Place::There(..));
             ensure(!is_there || logged.contains(name.as_str()), || {
-                let at: Vec<u64> = entries.iter().map(|entry| entry.0.unique).collect();
+                let at: Vec<u64> = entries.iter().map(|entry| entry.position.unique).collect();
                 format!("{name}, {:?}, is not in the log, which has {at:?}", record.place)
             })?;
         }
@@ -293,7 +290,11 @@ mod tests {
     #[test]
     fn the_log_has_all_that_was_accepted() {
         let (mut sends, [a, b, _]) = three();
-        let entry = |pack: &Arc<Pack>, number| (sent(number).unwrap().position.unwrap(), at(number), pack.clone());
+        let entry = |pack: &Arc<Pack>, number| LogEntry {
+            position: sent(number).unwrap().position.unwrap(),
+            sequence: at(number),
+            pack: pack.clone(),
+        };
         sends.check_log(&a.topic_id, &[entry(&b, 2), entry(&a, 1)], Time(0)).unwrap();
         assert!(sends.check_log(&a.topic_id, &[entry(&a, 1), entry(&b, 2)], Time(0)).is_err());
         assert!(sends.check_log(&a.topic_id, &[entry(&b, 2)], Time(0)).is_err());

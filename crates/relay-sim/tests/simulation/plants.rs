@@ -5,12 +5,12 @@ use relay_core::lane::drain::Outcome;
 use relay_core::lane::table::{NewLane, Progress, Reschedule, Switched};
 use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution};
 use relay_core::names::{SubscriptionId, TopicId};
-use relay_core::pack::{LaneId, Pack};
+use relay_core::pack::LaneId;
 use relay_core::ports::{
-    BacklogRead, EventLog, HeadFailure, HeldLanesPage, Lanes, Message, PortError, Ports, StateRead,
+    BacklogRead, EventLog, HeadFailure, HeldLanesPage, Lanes, LogEntry, LogPage, Message, PortError, Ports, StateRead,
 };
-use relay_core::replay_id::LogPosition;
-use relay_core::sequence::{PackSequence, Sequence};
+use relay_core::replay_id::{LogPosition, LogShard};
+use relay_core::sequence::Sequence;
 use relay_core::time::Time;
 use relay_sim::schedule::{Scheduler, TaskKind};
 use std::collections::BTreeMap;
@@ -90,8 +90,22 @@ impl EventLog for HastyLog {
         topic: &TopicId,
         before: Option<LogPosition>,
         limit: usize,
-    ) -> Result<Vec<(LogPosition, PackSequence, Arc<Pack>)>, PortError> {
+    ) -> Result<Vec<LogEntry>, PortError> {
         self.inner.newest(topic, before, limit).await
+    }
+
+    async fn read(
+        &self,
+        topic: &TopicId,
+        shard: LogShard,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        self.inner.read(topic, shard, after, limit).await
+    }
+
+    fn settle(&self) -> Duration {
+        self.inner.settle()
     }
 
     async fn expire(&self, now: Time) -> Result<u64, PortError> {
