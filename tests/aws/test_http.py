@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -72,3 +73,26 @@ def test_a_key_may_do_what_it_was_granted_until_soon_after_it_is_deleted(relay):
     while relay.send("POST", f"/v1/topics/{topic}/events", b"{}", headers).status != 401:
         assert time.monotonic() < deadline, "the key still works"
         time.sleep(0.2)
+
+
+def test_the_log_is_read_in_order_and_event_by_event(relay):
+    topic = relay.topic()
+    for n in range(6):
+        relay.publish(topic, n, key=f"k{n % 2}")
+    large = {"n": 6, "text": "x" * 300_000}
+    relay.publish_bytes(topic, json.dumps(large).encode(), PLAIN | {"partitionkey": "k0"})
+    events, after = [], "earliest"
+    deadline = time.monotonic() + 60
+    while len(events) < 7:
+        assert time.monotonic() < deadline, f"read only {len(events)} of 7"
+        page = relay.call("GET", f"/v1/topics/{topic}/events?after={after}&limit=2&wait=5", 200)
+        assert len(page["items"]) <= 2
+        after = page["nextCursor"]
+        # What dispatch appended again is there again.
+        known = {event["id"] for event in events}
+        events += [event for event in page["items"] if event["id"] not in known]
+    for key, numbers in [("k0", [0, 2, 4, 6]), ("k1", [1, 3, 5])]:
+        assert [event["data"]["n"] for event in events if event["partitionkey"] == key] == numbers
+    assert large in [event["data"] for event in events]
+    for event in events:
+        assert relay.call("GET", f"/v1/topics/{topic}/events/{event['replayid']}", 200) == event

@@ -31,6 +31,7 @@ CALLS = {
         ("EventsQueue", "sqs:GetQueueAttributes"),
         ("EventsQueue", "sqs:SendMessage"),
         ("WakeUpsQueue", "sqs:SendMessage"),
+        ("payloads", "s3:GetObject"),
         ("staging", "s3:GetObject"),
         ("held", "s3:DeleteObject"),
         ("held", "s3:GetObject"),

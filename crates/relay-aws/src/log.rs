@@ -10,7 +10,7 @@ use crate::table::attributes::{Row, binary, number, text};
 use crate::table::{Key, Query, Table};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 use relay_core::names::TopicId;
 use relay_core::pack::{Pack, codec};
 use relay_core::ports::{Clock, EventLog, LogEntry, LogPage, Message, PortError};
@@ -29,6 +29,8 @@ const INLINE_BYTES: usize = 8 * 1024;
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// Readers go by the log only up to this long ago, so no writer may take longer than half of it.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Pause between looks of a reader that waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Times that an append which took too long is repeated under a fresh position.
 const REPEATS: usize = 3;
 
@@ -240,6 +242,12 @@ impl EventLog for LogPort {
             }
             None => Ok(LogPage { entries, ..end }),
         }
+    }
+
+    /// Nobody tells of what another process appends: it is time to look again.
+    fn news(&self) -> BoxFuture<'static, ()> {
+        let clock = self.clock.clone();
+        Box::pin(async move { clock.sleep(LOOK_AGAIN).await })
     }
 
     fn settle(&self) -> Duration {

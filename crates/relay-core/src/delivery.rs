@@ -105,7 +105,10 @@ impl EventRef {
     }
 
     /// The event as a JSON object, made once.
-    pub(crate) async fn structured(&self, ports: &Ports) -> Result<Bytes, PortError> {
+    ///
+    /// # Errors
+    /// If its payload is stored apart and cannot be read.
+    pub async fn structured(&self, ports: &Ports) -> Result<Bytes, PortError> {
         if let Some(bytes) = self.made().structured.get() {
             return Ok(bytes.clone());
         }

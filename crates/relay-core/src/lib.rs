@@ -17,6 +17,7 @@ pub mod ingest;
 mod json;
 pub mod lane;
 pub mod limits;
+pub mod log;
 pub mod manage;
 pub mod metrics;
 pub mod names;

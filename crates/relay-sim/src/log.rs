@@ -3,6 +3,7 @@
 use crate::locked;
 use crate::simulated::Simulated;
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use relay_core::names::TopicId;
 use relay_core::pack::Pack;
 use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
@@ -13,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Pause between looks for something new.
+const MOMENT: Duration = Duration::from_millis(100);
 
 type Entry = (PackSequence, Arc<Pack>);
 
@@ -107,6 +111,11 @@ impl EventLog for Simulated {
     ) -> Result<LogPage, PortError> {
         let read = || Ok(locked(&self.stores.log).read(topic, shard, after, limit, self.clock.now()));
         self.gate.call("log.read", topic, read).await
+    }
+
+    fn news(&self) -> BoxFuture<'static, ()> {
+        let clock = self.clock.clone();
+        Box::pin(async move { clock.sleep(MOMENT).await })
     }
 
     fn settle(&self) -> Duration {

@@ -200,6 +200,9 @@ impl EventLog for Broken {
     async fn read(&self, _: &TopicId, _: LogShard, _: LogPosition, _: usize) -> Result<LogPage, PortError> {
         Ok(LogPage::default())
     }
+    fn news(&self) -> futures_util::future::BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
     fn settle(&self) -> std::time::Duration {
         std::time::Duration::ZERO
     }

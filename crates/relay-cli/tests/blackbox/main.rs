@@ -16,5 +16,6 @@ mod kill;
 mod lifecycle;
 mod log;
 mod pause;
+mod pull;
 mod raw_tcp;
 mod wait;

@@ -7,6 +7,7 @@ use crate::replay_id::{LogPosition, LogShard};
 use crate::sequence::PackSequence;
 use crate::time::Time;
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,10 @@ pub trait EventLog: Send + Sync {
         after: LogPosition,
         limit: usize,
     ) -> Result<LogPage, PortError>;
+
+    /// Completes when something may have been appended since this was called, at the latest after a moment that the
+    /// adapter chooses.
+    fn news(&self) -> BoxFuture<'static, ()>;
 
     /// Readers leave out what is younger than this, since an entry with an earlier position may still appear.
     fn settle(&self) -> Duration;

@@ -11,6 +11,7 @@ use crate::sync::lock;
 use crate::writer::Writer;
 use async_trait::async_trait;
 use expiry::Expiry;
+use futures_util::future::BoxFuture;
 use relay_core::names::TopicId;
 use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
@@ -167,6 +168,14 @@ impl EventLog for LogPort {
             Ok(LogPage { through: through.max(after), entries, is_more })
         };
         self.readers.read(read).await
+    }
+
+    fn news(&self) -> BoxFuture<'static, ()> {
+        let mut commits = self.queue.commits();
+        Box::pin(async move {
+            // Without a queue there will be no more.
+            let _ = commits.changed().await;
+        })
     }
 
     fn settle(&self) -> Duration {

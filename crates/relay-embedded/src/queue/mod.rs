@@ -16,7 +16,7 @@ use intake::{Given, Prepared};
 use relay_core::pack::GroupId;
 use relay_core::time::Time;
 use std::sync::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use window::{Taken, Window};
 
 /// Most messages that are kept in memory; those behind them are loaded as these go.
@@ -30,6 +30,8 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// There may be something to receive.
     arrived: Notify,
+    /// The last position that is committed, for those who wait for the next one.
+    committed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Queue {
         let (unacknowledged, through) = (acks.unset_through(last), acks.first_unset(1) - 1);
         let window = Window::default();
         let state = State { acks, window, through, last, unacknowledged, loading: false, crashes };
-        Queue { state: Mutex::new(state), arrived: Notify::new() }
+        Queue { state: Mutex::new(state), arrived: Notify::new(), committed: watch::Sender::new(last) }
     }
 
     /// Packs were accepted: in order, and all that were since the last call.
@@ -103,9 +105,10 @@ impl Queue {
             state.last = position;
             state.unacknowledged += 1;
         }
-        let is_more = state.last > before;
+        let last = state.last;
         drop(state);
-        if is_more {
+        if last > before {
+            self.committed.send_replace(last);
             self.arrived.notify_one();
         }
     }
@@ -201,6 +204,11 @@ impl Queue {
     pub(crate) fn acknowledged(&self, positions: &[u64]) -> Vec<u64> {
         let state = lock(&self.state);
         positions.iter().copied().filter(|position| state.acks.contains(*position)).collect()
+    }
+
+    /// Tells of commits after this call.
+    pub(crate) fn commits(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
     }
 
     /// The last position that is committed.

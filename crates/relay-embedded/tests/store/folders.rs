@@ -65,10 +65,10 @@ fn stamp(folder: &Folder, pragma: &str) {
 async fn a_newer_format_is_refused_and_left_alone() {
     let (folder, clock) = (Folder::new(), JumpingClock::new());
     Store::open(folder.path(), options(&clock)).unwrap().close().await.unwrap();
-    stamp(&folder, "PRAGMA user_version = 2");
+    stamp(&folder, "PRAGMA user_version = 3");
     let refused = Store::open(folder.path(), options(&clock)).unwrap_err();
-    assert!(matches!(refused, OpenError::NewerFormat { found: 2, supported: 1, .. }), "{refused}");
-    stamp(&folder, "PRAGMA user_version = 1");
+    assert!(matches!(refused, OpenError::NewerFormat { found: 3, supported: 2, .. }), "{refused}");
+    stamp(&folder, "PRAGMA user_version = 2");
     Store::open(folder.path(), options(&clock)).unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! What the domain refuses, as problems.
 
 use super::{Problem, ProblemKind};
+use relay_core::log::ReadRefused;
 use relay_core::manage::Refused;
 use relay_core::ports::PortError;
 use std::time::Duration;
@@ -31,6 +32,19 @@ impl From<PortError> for Problem {
                 tracing::error!(%error, "what is stored cannot be read");
                 problem(ProblemKind::Internal, "what is stored cannot be read")
             }
+        }
+    }
+}
+
+impl From<ReadRefused> for Problem {
+    fn from(refused: ReadRefused) -> Problem {
+        match refused {
+            ReadRefused::Expired(earliest) => {
+                Problem::new(ProblemKind::Expired, "the topic no longer keeps events from then")
+                    .with_earliest(earliest.map(|id| id.to_string()))
+            }
+            ReadRefused::NotFound => Problem::new(ProblemKind::EventNotFound, "no event has this replay id"),
+            ReadRefused::Port(error) => error.into(),
         }
     }
 }

@@ -86,6 +86,8 @@ kinds! {
     DeadLetterNotFound = NOT_FOUND, "dead-letter-not-found", "There is no such dead letter";
     /// Neither the log nor the record of attempts has an event of that id, as far back as they were searched.
     EventNotFound = NOT_FOUND, "event-not-found", "There is no such event";
+    /// The topic's retention has passed that place of its log, or it is of an earlier topic of that name; `earliestReplayId` names the oldest event that is kept, if there is one.
+    Expired = GONE, "expired", "No longer kept";
     /// The route exists, but not for this method; the `Allow` header names those it has.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
     /// The body did not arrive in time.

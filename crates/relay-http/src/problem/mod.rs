@@ -22,6 +22,7 @@ pub struct Problem {
     faults: Vec<Fault>,
     retry_after: Option<Duration>,
     events: Option<Box<RawValue>>,
+    earliest_replay_id: Option<String>,
 }
 
 /// One of several faults in a document.
@@ -50,7 +51,14 @@ pub enum FaultKind {
 impl Problem {
     /// A problem of a kind, with what is particular about it.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), faults: Vec::new(), retry_after: None, events: None }
+        Problem {
+            kind,
+            detail: detail.into(),
+            faults: Vec::new(),
+            retry_after: None,
+            events: None,
+            earliest_replay_id: None,
+        }
     }
 
     /// The problem that a document with these faults is.
@@ -65,7 +73,7 @@ impl Problem {
             [one] => format!("{}: {}", one.pointer, one.detail),
             several => format!("{} faults; see `errors`", several.len()),
         };
-        Problem { kind, detail: detail.into(), faults, retry_after: None, events: None }
+        Problem { kind, detail: detail.into(), faults, retry_after: None, events: None, earliest_replay_id: None }
     }
 
     /// With a list of faults.
@@ -84,6 +92,12 @@ impl Problem {
     #[must_use]
     pub(crate) fn with_events(self, events: Box<RawValue>) -> Problem {
         Problem { events: Some(events), ..self }
+    }
+
+    /// With the oldest event that is still there.
+    #[must_use]
+    pub(crate) fn with_earliest(self, id: Option<String>) -> Problem {
+        Problem { earliest_replay_id: id, ..self }
     }
 
     /// Its kind.
@@ -117,6 +131,7 @@ impl Problem {
             instance,
             errors: &self.faults,
             events: self.events.as_deref(),
+            earliest_replay_id: self.earliest_replay_id.as_deref(),
         };
         serde_json::to_vec(&document).map(Bytes::from).unwrap_or_default()
     }
@@ -134,6 +149,8 @@ struct Document<'a> {
     errors: &'a [Fault],
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<&'a RawValue>,
+    #[serde(rename = "earliestReplayId", skip_serializing_if = "Option::is_none")]
+    earliest_replay_id: Option<&'a str>,
 }
 
 fn as_text<S: serde::Serializer>(text: &std::fmt::Arguments<'_>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,13 +5,10 @@ use crate::auth::Caller;
 use crate::problem::{Problem, ProblemKind};
 use crate::state::AppState;
 use axum::Router;
-use axum::routing::{any, get};
+use axum::routing::any;
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        // Publishing has the same path.
-        .route("/v1/topics/{topic}/events", get(later))
-        .route("/v1/topics/{topic}/events/{replay}", any(later))
         .route("/v1/topics/{topic}/asyncapi.json", any(later))
         .route("/v1/channels/{channel}", any(later))
         .route("/v1/subscriptions/{id}/verify", any(later))

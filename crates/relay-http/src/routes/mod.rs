@@ -2,6 +2,7 @@
 
 mod attempts;
 mod dead_letters;
+mod events;
 mod health;
 mod keys;
 mod lanes;
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .merge(attempts::routes())
         .merge(lanes::routes())
         .merge(dead_letters::routes())
+        .merge(events::routes())
         .merge(whereabouts::routes())
         .merge(keys::routes())
         .merge(health::routes())

@@ -58,7 +58,6 @@ async fn routes_of_later_work_say_so() {
     let broker = Broker::with_orders().await;
     let path = broker.subscribe(json!({})).await;
     for (method, route) in [
-        ("GET", "/v1/topics/orders/events".to_owned()),
         ("PUT", "/v1/channels/all".to_owned()),
         ("POST", format!("{path}/replays")),
         ("POST", format!("{path}/verify")),

@@ -1,6 +1,7 @@
 //! Faults planted in the protocol on purpose: the simulation must find each of them.
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use relay_core::lane::drain::Outcome;
 use relay_core::lane::table::{NewLane, Progress, Reschedule, Switched};
 use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution};
@@ -102,6 +103,10 @@ impl EventLog for HastyLog {
         limit: usize,
     ) -> Result<LogPage, PortError> {
         self.inner.read(topic, shard, after, limit).await
+    }
+
+    fn news(&self) -> BoxFuture<'static, ()> {
+        self.inner.news()
     }
 
     fn settle(&self) -> Duration {

@@ -1,0 +1,162 @@
+//! Where a reader of a topic's log is: a place in each shard.
+
+use crate::ports::LogEntry;
+use crate::replay_id::{LogPosition, LogShard, ReplayId, key_hash};
+use crate::sequence::{PackSequence, Sequence};
+use crate::time::Time;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+use std::str::FromStr;
+
+/// Where a reader is. Its text form is base64url of a format version, the places in order of their shards and, for one
+/// that began at a replay id, what it leaves out; it stays good whatever becomes of the entries behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cursor {
+    pub(super) places: [Place; LogShard::ALL.len()],
+    /// Of one key, events up to this one are left out.
+    pub(super) known: Option<(u64, Sequence)>,
+}
+
+/// A place in a shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Place {
+    /// Everything up to here has been read,
+    pub(super) after: LogPosition,
+    /// and so many events of the entry here.
+    pub(super) within: Option<(LogPosition, u16)>,
+}
+
+const VERSION: u8 = 1;
+const PLACE: usize = 8 + 8 + 8 + 8 + 2;
+const KNOWN: usize = 8 + 8 + 16 + 2;
+const LENGTH: usize = 1 + PLACE * LogShard::ALL.len();
+
+impl Cursor {
+    /// Everything from a position on, in every shard.
+    pub(super) fn after(after: LogPosition) -> Cursor {
+        Cursor { places: [Place { after, within: None }; LogShard::ALL.len()], known: None }
+    }
+
+    /// What follows a known event: all of its key, and what was logged of other keys since a time before it.
+    pub(super) fn after_event(known: ReplayId, since: Time) -> Cursor {
+        let known = Some((known.key_hash, known.sequence));
+        Cursor { known, ..Cursor::after(LogPosition::before(since)) }
+    }
+
+    /// Of an entry of a shard, the index of the first event that is still to be read.
+    pub(super) fn first_unread(&self, shard: LogShard, entry: &LogEntry) -> u16 {
+        let of_entry = self.places[shard.index()].within.filter(|(position, _)| *position == entry.position);
+        let within = of_entry.map_or(0, |(_, read)| read);
+        match self.known {
+            Some((hash, known)) if hash == key_hash(&entry.pack.key) => {
+                let count = u16::try_from(entry.pack.events.len()).unwrap_or(u16::MAX);
+                let follows = |index: &u16| entry.sequence.event(*index) > known;
+                within.max((0..count).find(follows).unwrap_or(count))
+            }
+            _ => within,
+        }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = Vec::with_capacity(LENGTH + KNOWN);
+        bytes.push(VERSION);
+        for place in &self.places {
+            let (within, read) = place.within.unwrap_or_default();
+            for number in [place.after.at.0, place.after.unique, within.at.0, within.unique] {
+                bytes.extend_from_slice(&number.to_be_bytes());
+            }
+            bytes.extend_from_slice(&read.to_be_bytes());
+        }
+        if let Some((hash, known)) = self.known {
+            bytes.extend_from_slice(&hash.to_be_bytes());
+            bytes.extend_from_slice(&known.pack.era.to_be_bytes());
+            bytes.extend_from_slice(&known.pack.number.to_be_bytes());
+            bytes.extend_from_slice(&known.index.to_be_bytes());
+        }
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+/// The text is not a cursor of this broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor")]
+pub struct CursorFault;
+
+/// Takes numbers off the front of bytes.
+struct Numbers<'a>(&'a [u8]);
+
+impl Numbers<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], CursorFault> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(CursorFault)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn wide(&mut self) -> Result<u64, CursorFault> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn position(&mut self) -> Result<LogPosition, CursorFault> {
+        Ok(LogPosition { at: Time(self.wide()?), unique: self.wide()? })
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorFault;
+
+    fn from_str(text: &str) -> Result<Cursor, CursorFault> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorFault)?;
+        if bytes.first() != Some(&VERSION) || ![LENGTH, LENGTH + KNOWN].contains(&bytes.len()) {
+            return Err(CursorFault);
+        }
+        let mut numbers = Numbers(&bytes[1..]);
+        let mut cursor = Cursor::default();
+        for place in &mut cursor.places {
+            let (after, within) = (numbers.position()?, numbers.position()?);
+            let read = numbers.take().map(u16::from_be_bytes)?;
+            *place = Place { after, within: (read > 0).then_some((within, read)) };
+        }
+        if bytes.len() > LENGTH {
+            let hash = numbers.wide()?;
+            let pack = PackSequence { era: numbers.wide()?, number: numbers.take().map(u128::from_be_bytes)? };
+            cursor.known = Some((hash, pack.event(numbers.take().map(u16::from_be_bytes)?)));
+        }
+        Ok(cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn position() -> impl Strategy<Value = LogPosition> {
+        (any::<u64>(), any::<u64>()).prop_map(|(at, unique)| LogPosition { at: Time(at), unique })
+    }
+
+    proptest! {
+        #[test]
+        fn text_form_round_trips(
+            places in proptest::array::uniform4((position(), proptest::option::of((position(), 1u16..500)))),
+            known in proptest::option::of((any::<u64>(), any::<u64>(), any::<u128>(), 0u16..500)),
+        ) {
+            let places = places.map(|(after, within)| Place { after, within });
+            let known = known.map(|(hash, era, number, index)| (hash, PackSequence { era, number }.event(index)));
+            let cursor = Cursor { places, known };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let good = Cursor::default().to_string();
+        for bad in
+            ["", "earliest", "AAAA", &good[..good.len() - 1], &format!("{good}AAAA"), &good.replacen('A', "B", 1)]
+        {
+            assert_eq!(bad.parse::<Cursor>(), Err(CursorFault), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The events that follow a cursor.
+
+use super::order::{self, Part};
+use super::start::check;
+use super::{Cursor, ReadRefused};
+use crate::delivery::{EventRef, Outgoing};
+use crate::event::EventData;
+use crate::names::{PartitionKey, TopicId};
+use crate::ports::{EventLog, LogEntry, PortError, Ports};
+use crate::replay_id::{LogPosition, LogShard};
+use crate::topic::Topic;
+use futures_util::future::{Either, select, try_join_all};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most events of an answer.
+pub const MAX_EVENTS: usize = 1_000;
+/// Bytes of data beyond which an answer gets no further event.
+const MAX_BYTES: u64 = 3 * 1024 * 1024;
+/// Entries read at once.
+const PAGE: usize = 200;
+/// Entries looked at for one answer, wanted or not.
+const MAX_SCANNED: usize = 50_000;
+
+/// Which events are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only those of this key.
+    pub key: Option<PartitionKey>,
+    /// At most so many, up to [`MAX_EVENTS`].
+    pub limit: usize,
+}
+
+impl Wanted {
+    fn shards(&self) -> Vec<LogShard> {
+        match &self.key {
+            Some(key) => vec![LogShard::of(&crate::pack::LaneKey::Ordered(key.clone()))],
+            None => LogShard::ALL.to_vec(),
+        }
+    }
+
+    fn takes(&self, entry: &LogEntry) -> bool {
+        self.key.as_ref().is_none_or(|key| entry.pack.key.partition_key() == Some(key))
+    }
+}
+
+/// What follows a cursor.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The events, those of a key in its order.
+    pub events: Vec<EventRef>,
+    /// Where to go on.
+    pub next: Cursor,
+}
+
+/// A shard that is being read.
+struct Reader {
+    shard: LogShard,
+    /// Where its part began.
+    after: LogPosition,
+    part: Part,
+    /// Index of the next entry of the part.
+    next: usize,
+    /// Events read of it.
+    read: u16,
+}
+
+impl Reader {
+    async fn fill(&mut self, log: &dyn EventLog, topic: &TopicId) -> Result<(), PortError> {
+        self.part = order::read(log, topic, self.shard, self.after, PAGE).await?;
+        (self.next, self.read) = (0, 0);
+        Ok(())
+    }
+
+    fn is_drained(&self) -> bool {
+        self.next == self.part.entries.len()
+    }
+
+    fn head(&self) -> Option<LogPosition> {
+        self.part.entries.get(self.next).map(|(entry, _)| entry.position)
+    }
+
+    /// Where this shard has been read to: before the first entry that is not read, or in the middle of it.
+    fn place(&self) -> super::cursor::Place {
+        let unread = self.part.entries[self.next..].iter().filter_map(|(_, place)| *place).min();
+        let Some(first) = unread else { return super::cursor::Place { after: self.part.through, within: None } };
+        let after = first.checked_sub(1).map_or(self.after, |before| self.part.positions[before]);
+        let head = self.part.entries.get(self.next).filter(|(_, place)| *place == Some(first) && self.read > 0);
+        super::cursor::Place { after, within: head.map(|(entry, _)| (entry.position, self.read)) }
+    }
+}
+
+/// What is in the log after a cursor. If that is nothing, waits for something to come, up to a span.
+///
+/// # Errors
+/// [`ReadRefused::Expired`] if the topic's retention has passed the cursor, or the log cannot be read.
+pub async fn pull(
+    ports: &Ports,
+    topic: &Topic,
+    cursor: Cursor,
+    wanted: &Wanted,
+    wait: Duration,
+) -> Result<Pulled, ReadRefused> {
+    let give_up = ports.clock.now() + wait;
+    let mut cursor = cursor;
+    loop {
+        let news = ports.log.news();
+        check(ports, topic, &cursor).await?;
+        let pulled = read(&*ports.log, &topic.id, cursor, wanted).await?;
+        let left = give_up.since(ports.clock.now());
+        // What moved the cursor without an event for us may have more behind it.
+        if !pulled.events.is_empty() || left.is_zero() {
+            return Ok(pulled);
+        }
+        cursor = pulled.next;
+        match select(news, pin!(ports.clock.sleep(left))).await {
+            Either::Left(_) => {}
+            Either::Right(_) => return Ok(pulled),
+        }
+    }
+}
+
+async fn read(log: &dyn EventLog, topic: &TopicId, cursor: Cursor, wanted: &Wanted) -> Result<Pulled, PortError> {
+    let readers = wanted.shards().into_iter().map(|shard| async move {
+        let after = cursor.places[shard.index()].after;
+        let mut reader = Reader { shard, after, part: Part::default(), next: 0, read: 0 };
+        reader.fill(log, topic).await?;
+        Ok::<_, PortError>(reader)
+    });
+    let mut readers = try_join_all(readers).await?;
+    let mut scanned: usize = readers.iter().map(|reader| reader.part.positions.len()).sum();
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    'reading: loop {
+        for reader in readers.iter_mut().filter(|reader| reader.is_drained() && reader.part.is_more) {
+            if scanned >= MAX_SCANNED {
+                break 'reading;
+            }
+            reader.after = reader.part.through;
+            reader.fill(log, topic).await?;
+            scanned += reader.part.positions.len();
+        }
+        let heads = readers.iter_mut().filter(|reader| !reader.is_drained());
+        let Some(reader) = heads.min_by_key(|reader| reader.head()) else { break };
+        let (entry, _) = &reader.part.entries[reader.next];
+        if wanted.takes(entry) {
+            let outgoing = Arc::new(Outgoing::new(entry.pack.clone(), entry.sequence, entry.position));
+            for index in cursor.first_unread(reader.shard, entry)..outgoing.len() {
+                if events.len() >= wanted.limit || bytes >= MAX_BYTES {
+                    reader.read = index;
+                    break 'reading;
+                }
+                let event = EventRef::new(outgoing.clone(), index);
+                bytes += size(&event.event().data);
+                events.push(event);
+            }
+        }
+        reader.next += 1;
+    }
+    let mut next = cursor;
+    for reader in &readers {
+        next.places[reader.shard.index()] = reader.place();
+    }
+    Ok(Pulled { events, next })
+}
+
+fn size(data: &EventData) -> u64 {
+    match data {
+        EventData::Stored(stored) => stored.bytes,
+        data => data.len() as u64,
+    }
+}
+
+#[cfg(test)]
+#[path = "pull_tests.rs"]
+mod tests;
