@@ -4,6 +4,7 @@ use crate::aws::AwsArgs;
 use crate::bench::BenchArgs;
 use crate::demo::DemoArgs;
 use crate::failure::Failure;
+use crate::log::LogArgs;
 use crate::serve::ServeArgs;
 use clap::{Parser, Subcommand};
 use std::future::Future;
@@ -21,6 +22,7 @@ pub struct CommandLine {
 enum Command {
     Serve(ServeArgs),
     Aws(AwsArgs),
+    Log(LogArgs),
     Demo(DemoArgs),
     Bench(Box<BenchArgs>),
     /// A webhook for trying things out: shows what it receives
@@ -36,6 +38,7 @@ impl CommandLine {
         match self.command {
             Command::Serve(args) => crate::serve::run(args.with_environment()),
             Command::Aws(args) => on_one_thread(crate::aws::run(args)),
+            Command::Log(args) => on_one_thread(crate::log::run(args)),
             Command::Demo(args) => on_one_thread(crate::demo::run(args)),
             Command::Bench(args) => on_one_thread(crate::bench::run(*args)),
             Command::Listen(args) => on_one_thread(crate::listen::run(args)),

@@ -7,5 +7,6 @@ pub mod demo;
 pub mod failure;
 pub mod listen;
 pub mod load;
+pub mod log;
 pub mod serve;
 pub mod span;

@@ -14,6 +14,8 @@ use std::time::Duration;
 const LANES: usize = 10_000;
 /// How long after it was due a probe counts as lost.
 const PROBE_GRACE: Duration = Duration::from_secs(30);
+/// How long one sweep compacts: what is woken by the next one waits for it.
+const COMPACTION: Duration = Duration::from_secs(20);
 
 /// The sweep use-case.
 pub struct Sweeper {
@@ -40,6 +42,7 @@ impl Sweeper {
         let now = self.ports.clock.now();
         self.report("attempts", self.expire_attempts(now).await);
         self.report("log", self.expire_log(now).await);
+        self.report("compaction", self.compact(now).await);
     }
 
     fn report(&self, part: &str, result: Result<(), PortError>) {
@@ -81,6 +84,12 @@ impl Sweeper {
 
     async fn expire_attempts(&self, now: crate::time::Time) -> Result<(), PortError> {
         while self.ports.attempts.expire(now - ATTEMPTS_KEPT).await? > 0 {}
+        Ok(())
+    }
+
+    /// Until nothing is due, or the next sweep is.
+    async fn compact(&self, now: crate::time::Time) -> Result<(), PortError> {
+        while self.ports.log.compact(now).await? > 0 && self.ports.clock.now().since(now) < COMPACTION {}
         Ok(())
     }
 

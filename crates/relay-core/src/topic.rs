@@ -78,6 +78,30 @@ pub enum Retention {
 }
 
 impl Retention {
+    /// All of them, shortest first.
+    pub const ALL: [Retention; 7] = [
+        Retention::Days1,
+        Retention::Days3,
+        Retention::Days7,
+        Retention::Days14,
+        Retention::Days30,
+        Retention::Days90,
+        Retention::Days365,
+    ];
+
+    /// Its name: a number of days and `d`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Retention::Days1 => "1d",
+            Retention::Days3 => "3d",
+            Retention::Days7 => "7d",
+            Retention::Days14 => "14d",
+            Retention::Days30 => "30d",
+            Retention::Days90 => "90d",
+            Retention::Days365 => "365d",
+        }
+    }
+
     /// Its length.
     pub const fn duration(self) -> Duration {
         let days = match self {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! relay.db     SQLite: queue and log (one row for both), lanes, registry, attempts, dead letters
+//! events/      segments of the log, which other tools read: see `relay-segment`
 //! payloads/    payloads too large for a row, by the hash of their bytes
 //! relay.lock   one process at a time
 //! ```
@@ -27,6 +28,7 @@ mod attempts;
 mod checkpoint;
 mod dead_letters;
 mod fault;
+mod files;
 mod folder;
 mod lanes;
 mod log;

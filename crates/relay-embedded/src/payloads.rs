@@ -1,12 +1,12 @@
 //! Payloads too large for a row: files named by the hash of their bytes.
 
-use crate::{fault, private};
+use crate::fault;
+use crate::files::{sync_names, write_durably};
 use async_trait::async_trait;
 use bytes::Bytes;
 use relay_core::digest::{hexadecimal, sha256};
 use relay_core::ports::{Payloads, PortError};
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,24 +35,12 @@ fn is_hash_of(hash: &str, bytes: &[u8]) -> bool {
     hexadecimal(&sha256([bytes])) == hash
 }
 
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Makes a file durable under its name, whole or not at all.
-fn store(file: &Path, draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let (folder, all) = (file.parent().unwrap_or(file), draft.parent().unwrap_or(draft));
-    private::create_folder(folder)?;
-    let is_there = fs::metadata(file).is_ok_and(|known| known.len() == bytes.len() as u64);
-    if !is_there {
-        let mut written = private::write().truncate(true).open(draft)?;
-        written.write_all(bytes)?;
-        written.sync_all()?;
-        fs::rename(draft, file)?;
+/// Makes a payload durable under its name.
+fn store(root: &Path, file: &Path, draft: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if fs::metadata(file).is_ok_and(|known| known.len() == bytes.len() as u64) {
+        return sync_names(root, file.parent().unwrap_or(root));
     }
-    // Also if they were there: whoever made them may have died before this, or not have come to it yet.
-    sync_folder(all)?;
-    sync_folder(folder)
+    write_durably(root, file, draft, bytes)
 }
 
 fn failed(error: tokio::task::JoinError) -> PortError {
@@ -64,11 +52,12 @@ impl Payloads for PayloadsPort {
     async fn put(&self, hash: &str, bytes: Bytes) -> Result<(), PortError> {
         let (file, hash) = (self.file(hash)?, hash.to_owned());
         let draft = self.folder.join(format!("{}.draft", self.writes.fetch_add(1, Ordering::Relaxed)));
+        let root = self.folder.clone();
         let put = move || {
             if !is_hash_of(&hash, &bytes) {
                 return Err(PortError::Invalid("the payload's bytes do not have that hash".to_owned()));
             }
-            store(&file, &draft, &bytes).map_err(|error| {
+            store(&root, &file, &draft, &bytes).map_err(|error| {
                 // A draft that stays is overwritten by a later one.
                 let _ = fs::remove_file(&draft);
                 fault::of_io(&error)

@@ -19,11 +19,17 @@ pub(crate) struct Opening {
 }
 
 /// An accepted pack is one row of `log`: queue entry and log entry at once, and whatever holds or gave up its events
-/// refers to that row. A row names its topic and shard by the number that `shards` gives them.
+/// refers to that row. A row names its topic and shard by the number that `shards` gives them. Rows up to `compacted` are
+/// in `segments`, too, each of which is a file; those up to `pending` are to be written as the one of that path.
 /// `acks` has a bit for each position, 4096 to a row: no bits for "all of them", no row for "none of them".
 const SCHEMA: &str = "
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE shards(number INTEGER PRIMARY KEY, topic TEXT NOT NULL, shard INTEGER NOT NULL, UNIQUE(topic, shard)) STRICT;
+CREATE TABLE shards(
+    number INTEGER PRIMARY KEY, topic TEXT NOT NULL, shard INTEGER NOT NULL, compacted INTEGER NOT NULL DEFAULT 0,
+    pending INTEGER, pending_path TEXT, UNIQUE(topic, shard)) STRICT;
+CREATE TABLE segments(
+    shard INTEGER NOT NULL, last_at INTEGER NOT NULL, last INTEGER NOT NULL, kept INTEGER NOT NULL, path TEXT NOT NULL,
+    record TEXT NOT NULL, PRIMARY KEY(shard, last_at, last)) WITHOUT ROWID, STRICT;
 CREATE TABLE log(
     position INTEGER PRIMARY KEY, at INTEGER NOT NULL, shard INTEGER NOT NULL, grp BLOB NOT NULL, dedup BLOB NOT NULL,
     pack BLOB NOT NULL) STRICT;

@@ -7,6 +7,7 @@ use crate::folder::{Folder, OpenError};
 use crate::lanes::LanesPort;
 use crate::lanes::mirror::LaneMirror;
 use crate::log::LogPort;
+use crate::log::segments::Segments;
 use crate::payloads::PayloadsPort;
 use crate::private;
 use crate::queue::{Queue, QueuePort};
@@ -118,7 +119,8 @@ impl Store {
         let writer = Writer::start(engine, lazy, stats).map_err(|source| file(path, source))?;
         let (lanes, registry) = (Arc::new(recovered.lanes), Arc::new(recovered.registry));
         let (writer, era) = (Arc::new(writer), recovered.era);
-        let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), era);
+        let segments = Segments::new(path);
+        let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), era, segments);
         let (log, wake_ups) = (Arc::new(log), WakeUpsPort::new(options.clock.clone(), options.receive_wait));
         let (path, wake_ups) = (path.to_owned(), Arc::new(wake_ups));
         let payloads = Arc::new(PayloadsPort::new(payloads));

@@ -12,8 +12,12 @@ const ROWS: usize = 1_000;
 /// In form 1 a row named its topic alone, and the topic's row before it.
 pub(crate) fn from_1(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
-        "CREATE TABLE shards(number INTEGER PRIMARY KEY, topic TEXT NOT NULL, shard INTEGER NOT NULL,
-            UNIQUE(topic, shard)) STRICT;
+        "CREATE TABLE shards(
+            number INTEGER PRIMARY KEY, topic TEXT NOT NULL, shard INTEGER NOT NULL,
+            compacted INTEGER NOT NULL DEFAULT 0, pending INTEGER, pending_path TEXT, UNIQUE(topic, shard)) STRICT;
+         CREATE TABLE segments(
+            shard INTEGER NOT NULL, last_at INTEGER NOT NULL, last INTEGER NOT NULL, kept INTEGER NOT NULL,
+            path TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY(shard, last_at, last)) WITHOUT ROWID, STRICT;
          ALTER TABLE log RENAME COLUMN topic TO shard;",
     )?;
     let mut shards = HashMap::new();

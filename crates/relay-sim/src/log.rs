@@ -122,6 +122,15 @@ impl EventLog for Simulated {
         Duration::ZERO
     }
 
+    /// Nothing to do: all of it is kept in memory.
+    async fn compact(&self, _: Time) -> Result<u64, PortError> {
+        Ok(0)
+    }
+
+    async fn compaction_lag(&self, _: Time) -> Result<Option<Duration>, PortError> {
+        Ok(None)
+    }
+
     async fn expire(&self, now: Time) -> Result<u64, PortError> {
         let expire = || {
             let tables = locked(&self.stores.tables);

@@ -206,6 +206,13 @@ impl EventLog for Broken {
     fn settle(&self) -> std::time::Duration {
         std::time::Duration::ZERO
     }
+    async fn compact(&self, _: Time) -> Result<u64, PortError> {
+        Ok(0)
+    }
+    async fn compaction_lag(&self, _: Time) -> Result<Option<std::time::Duration>, PortError> {
+        Ok(None)
+    }
+
     async fn expire(&self, _: Time) -> Result<u64, PortError> {
         Ok(0)
     }

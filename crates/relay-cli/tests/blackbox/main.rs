@@ -18,4 +18,5 @@ mod log;
 mod pause;
 mod pull;
 mod raw_tcp;
+mod segments;
 mod wait;

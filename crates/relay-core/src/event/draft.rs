@@ -5,11 +5,12 @@ use super::grammar::{is_extension_name, is_text, is_time, is_uri, is_uri_referen
 use super::media_type::MediaType;
 use super::{AttributeValue, Event, EventData, Incoming};
 use crate::limits::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES_BYTES, MAX_EXTENSIONS, MAX_ID_BYTES};
+use crate::log::line;
 use crate::names::PartitionKey;
 use std::borrow::Cow;
 
-/// Attributes that are the broker's to give: a publisher's are dropped. `sequencetype` goes with `sequence`, whose
-/// type it would misstate.
+/// Attributes that are the broker's to give: a publisher's are dropped, as are those that only lines of the log have.
+/// `sequencetype` goes with `sequence`, whose type it would misstate.
 const GIVEN_BY_THE_BROKER: [&str; 3] = ["sequence", "sequencetype", "replayid"];
 
 /// A value as it came.
@@ -151,7 +152,7 @@ impl<'a> Draft<'a> {
 
     fn extend(&mut self, name: &str, value: Given<'a>) -> Result<(), Cow<'static, str>> {
         check(is_extension_name(name), "extension attributes have 1 to 64 characters of a-z and 0-9")?;
-        if GIVEN_BY_THE_BROKER.contains(&name) {
+        if GIVEN_BY_THE_BROKER.contains(&name) || line::EXTENSIONS.contains(&name) {
             self.passed.push(name.to_owned());
             return Ok(());
         }

@@ -9,6 +9,7 @@
 
 mod cursor;
 mod event;
+pub mod line;
 mod order;
 mod pull;
 mod start;

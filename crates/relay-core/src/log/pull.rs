@@ -1,5 +1,6 @@
 //! The events that follow a cursor.
 
+use super::cursor::Place;
 use super::order::{self, Part};
 use super::start::check;
 use super::{Cursor, ReadRefused};
@@ -18,10 +19,13 @@ use std::time::Duration;
 pub const MAX_EVENTS: usize = 1_000;
 /// Bytes of data beyond which an answer gets no further event.
 const MAX_BYTES: u64 = 3 * 1024 * 1024;
-/// Entries read at once.
+/// Entries of a shard read at once, at most and at least.
 const PAGE: usize = 200;
-/// Entries looked at for one answer, wanted or not.
+const MIN_PAGE: usize = 16;
+/// Entries looked at, wanted or not, before time is taken into account,
 const MAX_SCANNED: usize = 50_000;
+/// and how long an answer is looked for while there is more to look at.
+const SCAN: Duration = Duration::from_secs(15);
 
 /// Which events are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +71,9 @@ struct Reader {
 }
 
 impl Reader {
-    async fn fill(&mut self, log: &dyn EventLog, topic: &TopicId) -> Result<(), PortError> {
-        self.part = order::read(log, topic, self.shard, self.after, PAGE).await?;
+    async fn fill(&mut self, log: &dyn EventLog, topic: &TopicId, limit: usize) -> Result<(), PortError> {
+        let limit = limit.clamp(MIN_PAGE, PAGE);
+        self.part = order::read(log, topic, self.shard, self.after, limit).await?;
         (self.next, self.read) = (0, 0);
         Ok(())
     }
@@ -82,12 +87,12 @@ impl Reader {
     }
 
     /// Where this shard has been read to: before the first entry that is not read, or in the middle of it.
-    fn place(&self) -> super::cursor::Place {
+    fn place(&self) -> Place {
         let unread = self.part.entries[self.next..].iter().filter_map(|(_, place)| *place).min();
-        let Some(first) = unread else { return super::cursor::Place { after: self.part.through, within: None } };
+        let Some(first) = unread else { return Place { after: self.part.through, within: None } };
         let after = first.checked_sub(1).map_or(self.after, |before| self.part.positions[before]);
         let head = self.part.entries.get(self.next).filter(|(_, place)| *place == Some(first) && self.read > 0);
-        super::cursor::Place { after, within: head.map(|(entry, _)| (entry.position, self.read)) }
+        Place { after, within: head.map(|(entry, _)| (entry.position, self.read)) }
     }
 }
 
@@ -102,15 +107,19 @@ pub async fn pull(
     wanted: &Wanted,
     wait: Duration,
 ) -> Result<Pulled, ReadRefused> {
-    let give_up = ports.clock.now() + wait;
+    let began = ports.clock.now();
     let mut cursor = cursor;
     loop {
         let news = ports.log.news();
         check(ports, topic, &cursor).await?;
-        let pulled = read(&*ports.log, &topic.id, cursor, wanted).await?;
-        let left = give_up.since(ports.clock.now());
-        // What moved the cursor without an event for us may have more behind it.
-        if !pulled.events.is_empty() || left.is_zero() {
+        let (pulled, is_end) = read(&*ports.log, &topic.id, cursor, wanted, MAX_SCANNED).await?;
+        let now = ports.clock.now();
+        if !is_end && pulled.events.is_empty() && now.since(began) < SCAN {
+            cursor = pulled.next;
+            continue;
+        }
+        let left = (began + wait).since(now);
+        if !pulled.events.is_empty() || !is_end || left.is_zero() {
             return Ok(pulled);
         }
         cursor = pulled.next;
@@ -121,27 +130,37 @@ pub async fn pull(
     }
 }
 
-async fn read(log: &dyn EventLog, topic: &TopicId, cursor: Cursor, wanted: &Wanted) -> Result<Pulled, PortError> {
+/// Reads what is wanted, of so many entries and a page of each shard. Also answers whether there is no more.
+async fn read(
+    log: &dyn EventLog,
+    topic: &TopicId,
+    cursor: Cursor,
+    wanted: &Wanted,
+    most: usize,
+) -> Result<(Pulled, bool), PortError> {
     let readers = wanted.shards().into_iter().map(|shard| async move {
         let after = cursor.places[shard.index()].after;
         let mut reader = Reader { shard, after, part: Part::default(), next: 0, read: 0 };
-        reader.fill(log, topic).await?;
+        reader.fill(log, topic, wanted.limit).await?;
         Ok::<_, PortError>(reader)
     });
     let mut readers = try_join_all(readers).await?;
     let mut scanned: usize = readers.iter().map(|reader| reader.part.positions.len()).sum();
-    let (mut events, mut bytes) = (Vec::new(), 0);
+    let (mut events, mut bytes, mut is_end) = (Vec::new(), 0, false);
     'reading: loop {
         for reader in readers.iter_mut().filter(|reader| reader.is_drained() && reader.part.is_more) {
-            if scanned >= MAX_SCANNED {
+            if scanned >= most {
                 break 'reading;
             }
             reader.after = reader.part.through;
-            reader.fill(log, topic).await?;
+            reader.fill(log, topic, PAGE).await?;
             scanned += reader.part.positions.len();
         }
         let heads = readers.iter_mut().filter(|reader| !reader.is_drained());
-        let Some(reader) = heads.min_by_key(|reader| reader.head()) else { break };
+        let Some(reader) = heads.min_by_key(|reader| reader.head()) else {
+            is_end = true;
+            break;
+        };
         let (entry, _) = &reader.part.entries[reader.next];
         if wanted.takes(entry) {
             let outgoing = Arc::new(Outgoing::new(entry.pack.clone(), entry.sequence, entry.position));
@@ -161,7 +180,7 @@ async fn read(log: &dyn EventLog, topic: &TopicId, cursor: Cursor, wanted: &Want
     for reader in &readers {
         next.places[reader.shard.index()] = reader.place();
     }
-    Ok(Pulled { events, next })
+    Ok((Pulled { events, next }, is_end))
 }
 
 fn size(data: &EventData) -> u64 {

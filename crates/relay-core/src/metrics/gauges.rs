@@ -1,6 +1,6 @@
 //! Gauges of the whole broker.
 
-use super::{DRAIN_LAG, HELD_LANES, OLDEST_UNDELIVERED};
+use super::{COMPACTION_LAG, DRAIN_LAG, HELD_LANES, OLDEST_UNDELIVERED};
 use crate::ports::{PortError, Ports};
 use metrics::gauge;
 use std::time::Duration;
@@ -34,6 +34,9 @@ pub async fn measure(ports: &Ports) -> Result<(), PortError> {
     let first_due = ports.lanes.due(now, 1).await?.first().and_then(|lane| lane.due_at());
     gauge!(HELD_LANES).set(held as f64);
     gauge!(OLDEST_UNDELIVERED).set(oldest.as_secs_f64());
+    if let Some(lag) = ports.log.compaction_lag(now).await? {
+        gauge!(COMPACTION_LAG).set(lag.as_secs_f64());
+    }
     gauge!(DRAIN_LAG).set(first_due.map_or(0.0, |due| now.since(due).as_secs_f64()));
     Ok(())
 }

@@ -23,6 +23,8 @@ pub const HELD_LANES: &str = "relay_held_lanes";
 pub const OLDEST_UNDELIVERED: &str = "relay_oldest_undelivered_age_seconds";
 /// How long the lane that is due longest has waited for a drain; in seconds.
 pub const DRAIN_LAG: &str = "relay_drain_lag_seconds";
+/// How long the oldest entry of the log has waited to be compacted; in seconds.
+pub const COMPACTION_LAG: &str = "relay_compaction_lag_seconds";
 
 /// A metric, for those that show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct Description {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 7] = [
+pub const ALL: [Description; 8] = [
     Description { name: EVENTS_ACCEPTED, unit: Unit::Count, meaning: "Events accepted by this process" },
     Description {
         name: EVENTS_DELIVERED,
@@ -63,6 +65,11 @@ pub const ALL: [Description; 7] = [
         name: DRAIN_LAG,
         unit: Unit::Seconds,
         meaning: "How long the lane that is due longest has waited for a drain",
+    },
+    Description {
+        name: COMPACTION_LAG,
+        unit: Unit::Seconds,
+        meaning: "How long the oldest entry of the log has waited to be written into a segment",
     },
 ];
 

@@ -75,6 +75,19 @@ pub trait EventLog: Send + Sync {
     /// Readers leave out what is younger than this, since an entry with an earlier position may still appear.
     fn settle(&self) -> Duration;
 
+    /// Writes what is old or large enough into segments, which are kept for the topic's retention; some of it, if there
+    /// is much. Answers how many events went. It may be called by several at once, and die at any point.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or a segment not be written.
+    async fn compact(&self, now: Time) -> Result<u64, PortError>;
+
+    /// How long the oldest entry has waited to be compacted; none if this log does not compact.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    async fn compaction_lag(&self, now: Time) -> Result<Option<Duration>, PortError>;
+
     /// Removes what its topic's retention has passed and nothing refers to any more; some of it, if there is much.
     /// Answers how many entries went.
     ///

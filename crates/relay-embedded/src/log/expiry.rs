@@ -1,9 +1,9 @@
 //! What the log need not keep any longer.
 //!
-//! Entries lie in the order of time, so those past a retention are at the beginning. A topic's entries go once they
-//! are past its retention and acknowledged, and nothing refers to them. Each retention is looked through on its own,
-//! and from where the last look ended: an entry is looked at once for each retention in use, and once a day again,
-//! for those that something referred to.
+//! Rows lie in the order of time, so those past a retention are at the beginning. A topic's rows go once they are
+//! acknowledged and nothing refers to them, when they are past its retention, or an hour old and in a segment. Each
+//! retention is looked through on its own, and from where the last look ended: a row is looked at once for each
+//! retention in use, and once a day again, for those that something referred to.
 
 use super::LogPort;
 use crate::readers::rows;
@@ -20,6 +20,8 @@ const LOOK: usize = 4_096;
 /// and removed in one transaction: others wait for it.
 const REMOVE: usize = 512;
 const DAY: Duration = Duration::from_secs(86_400);
+/// How long rows stay that are in a segment, too: those who read the newest entries find them at once.
+const COMPACTED: Duration = Duration::from_secs(3_600);
 
 /// How long each topic's entries are kept.
 pub(crate) type Retentions = HashMap<TopicId, Retention>;
@@ -58,14 +60,19 @@ fn look(
     retention: Duration,
     known: &Retentions,
 ) -> Result<Look, PortError> {
-    let shards = rows(connection, "SELECT number, topic FROM shards", [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    let shards = rows(connection, "SELECT number, topic, compacted FROM shards", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, u64>(2)?))
     })?;
-    let of_retention = |topic: &String| {
+    // Up to where each shard's rows may go.
+    let through = |topic: &String, compacted: u64| {
+        if retention == COMPACTED {
+            return compacted;
+        }
         let kept = TopicId::new(topic.as_str()).ok().and_then(|topic| known.get(&topic).copied());
-        kept.unwrap_or_default().duration() == retention
+        if kept.unwrap_or_default().duration() == retention { u64::MAX } else { 0 }
     };
-    let numbers: HashMap<i64, bool> = shards.iter().map(|(number, topic)| (*number, of_retention(topic))).collect();
+    let through: HashMap<i64, u64> =
+        shards.iter().map(|(number, topic, compacted)| (*number, through(topic, *compacted))).collect();
     let sql = "SELECT position, at, shard FROM log WHERE position > ?1 ORDER BY position LIMIT ?2";
     let entries = rows(connection, sql, params![after, LOOK], |row| {
         Ok((row.get::<_, u64>(0)?, Time(row.get(1)?), row.get::<_, i64>(2)?))
@@ -77,7 +84,7 @@ fn look(
             break;
         }
         found.through = position;
-        if numbers.get(&shard).copied().unwrap_or(true) {
+        if position <= through.get(&shard).copied().unwrap_or(u64::MAX) {
             found.past.push(position);
         }
     }
@@ -100,7 +107,7 @@ impl LogPort {
     /// Removes some, if there is any. The last entry stays: it tells which positions were given out.
     pub(super) async fn expire_some(&self, expiry: &mut Expiry, now: Time, last: u64) -> Result<u64, PortError> {
         let mut retentions: Vec<Duration> = expiry.known.values().map(|retention| retention.duration()).collect();
-        retentions.push(Retention::default().duration());
+        retentions.extend([Retention::default().duration(), COMPACTED]);
         retentions.sort_unstable();
         retentions.dedup();
         for retention in retentions {

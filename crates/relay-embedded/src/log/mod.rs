@@ -1,6 +1,8 @@
-//! The log: the queue's rows, read by topic, and expiry.
+//! The log: the queue's rows, the segments that they are written into, and expiry.
 
+mod compaction;
 mod expiry;
+pub(crate) mod segments;
 
 use crate::fault;
 use crate::queue::Queue;
@@ -18,6 +20,7 @@ use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
 use rusqlite::{Connection, Row, params};
+use segments::{Segment, Segments, first_after, newest_before};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +32,7 @@ pub(crate) struct LogPort {
     pub(crate) registry: Arc<Mirror>,
     pub(crate) expiry: Mutex<Expiry>,
     pub(crate) era: u64,
+    pub(crate) segments: Segments,
 }
 
 impl LogPort {
@@ -38,8 +42,9 @@ impl LogPort {
         readers: Readers,
         registry: Arc<Mirror>,
         era: u64,
+        segments: Segments,
     ) -> LogPort {
-        LogPort { queue, writer, readers, registry, expiry: Mutex::default(), era }
+        LogPort { queue, writer, readers, registry, expiry: Mutex::default(), era, segments }
     }
 }
 
@@ -84,19 +89,23 @@ fn row_before(connection: &Connection, after: LogPosition) -> Result<u64, PortEr
 /// Bytes of a page of entries, as they are stored, beyond which it ends.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Entries of a shard after a position, in order, and whether there are more.
+/// A shard's number, and the position up to which it is compacted.
+fn shard_of(connection: &Connection, topic: &TopicId, shard: LogShard) -> Result<Option<(i64, u64)>, PortError> {
+    let sql = "SELECT number, compacted FROM shards WHERE topic = ?1 AND shard = ?2";
+    row(connection, sql, params![topic.as_str(), shard.number()], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Entries of a shard that lie in rows after a position, in order, and whether there are more.
 fn forward(
     connection: &Connection,
-    (topic, shard): (&TopicId, LogShard),
+    shard: i64,
     after: u64,
     limit: usize,
     era: u64,
 ) -> Result<(Vec<LogEntry>, bool), PortError> {
-    let sql = "SELECT position, at, pack FROM log
-               WHERE shard = (SELECT number FROM shards WHERE topic = ?1 AND shard = ?2) AND position > ?3
-               ORDER BY position LIMIT ?4";
+    let sql = "SELECT position, at, pack FROM log WHERE shard = ?1 AND position > ?2 ORDER BY position LIMIT ?3";
     let (mut entries, mut bytes) = (Vec::new(), 0);
-    let is_whole = visit(connection, sql, params![topic.as_str(), shard.number(), after, limit + 1], |row| {
+    let is_whole = visit(connection, sql, params![shard, after, limit + 1], |row| {
         if entries.len() == limit || bytes > PAGE_BYTES {
             return Ok(false);
         }
@@ -108,19 +117,38 @@ fn forward(
     Ok((entries, !is_whole))
 }
 
-/// The newest entries of a shard from before a position, newest first.
+/// The newest entries of a shard that lie in rows after one position and before another, newest first.
 fn backward(
     connection: &Connection,
-    (topic, shard): (&TopicId, LogShard),
-    before: u64,
+    shard: i64,
+    (after, before): (u64, u64),
     limit: usize,
     era: u64,
 ) -> Result<Vec<LogEntry>, PortError> {
-    let sql = "SELECT position, at, pack FROM log
-               WHERE shard = (SELECT number FROM shards WHERE topic = ?1 AND shard = ?2) AND position < ?3
+    let sql = "SELECT position, at, pack FROM log WHERE shard = ?1 AND position > ?2 AND position < ?3
                ORDER BY position DESC LIMIT ?4";
-    let read = rows(connection, sql, params![topic.as_str(), shard.number(), before, limit], columns)?;
+    let read = rows(connection, sql, params![shard, after, before, limit], columns)?;
     read.into_iter().map(|row| entry(era, row)).collect()
+}
+
+/// The entries of a segment after a position, some of them.
+fn of_segment(
+    segments: &Segments,
+    segment: &Segment,
+    after: LogPosition,
+    limit: usize,
+) -> Result<Vec<LogEntry>, PortError> {
+    let (mut opened, mut entries, mut bytes) = (segments.open(segment)?, Vec::new(), 0);
+    for frame in segment.index.after(after) {
+        let found = opened.entries(&segment.index, frame)?;
+        entries.extend(found.into_iter().filter(|entry| entry.position > after));
+        bytes += frame.raw_bytes as usize;
+        if entries.len() >= limit || bytes > PAGE_BYTES {
+            break;
+        }
+    }
+    entries.truncate(limit);
+    Ok(entries)
 }
 
 #[async_trait]
@@ -138,12 +166,18 @@ impl EventLog for LogPort {
         before: Option<LogPosition>,
         limit: usize,
     ) -> Result<Vec<LogEntry>, PortError> {
-        let (topic, era) = (topic.clone(), self.era);
-        let before = before.map_or(i64::MAX.unsigned_abs(), |before| before.unique);
+        let (topic, era, segments) = (topic.clone(), self.era, self.segments.clone());
         let read = move |connection: &Connection| {
             let mut entries = Vec::new();
             for shard in LogShard::ALL {
-                entries.extend(backward(connection, (&topic, shard), before, limit, era)?);
+                let Some((shard, compacted)) = shard_of(connection, &topic, shard)? else { continue };
+                let bounds = (compacted, before.map_or(i64::MAX.unsigned_abs(), |before| before.unique));
+                let hot = backward(connection, shard, bounds, limit, era)?;
+                let rest = limit - hot.len();
+                entries.extend(hot);
+                if rest > 0 {
+                    entries.extend(newest_before(connection, &segments, shard, before, rest)?);
+                }
             }
             entries.sort_by_key(|entry: &LogEntry| std::cmp::Reverse(entry.position));
             entries.truncate(limit);
@@ -159,13 +193,22 @@ impl EventLog for LogPort {
         after: LogPosition,
         limit: usize,
     ) -> Result<LogPage, PortError> {
-        let (topic, era) = (topic.clone(), self.era);
+        let (topic, era, segments) = (topic.clone(), self.era, self.segments.clone());
         let read = move |connection: &Connection| {
-            let (entries, is_more) = forward(connection, (&topic, shard), row_before(connection, after)?, limit, era)?;
-            let last = entries.last().map(|entry: &LogEntry| entry.position);
             // What is committed later has a later position than any that is there now.
-            let through = last.filter(|_| is_more).unwrap_or(newest_position(connection)?.unwrap_or(after));
-            Ok(LogPage { through: through.max(after), entries, is_more })
+            let end = newest_position(connection)?.unwrap_or(after).max(after);
+            let Some((number, compacted)) = shard_of(connection, &topic, shard)? else {
+                return Ok(LogPage { through: end, ..LogPage::default() });
+            };
+            if let Some(segment) = first_after(connection, number, after)? {
+                let entries = of_segment(&segments, &segment, after, limit)?;
+                let through = entries.last().map_or(after, |entry| entry.position);
+                return Ok(LogPage { is_more: !entries.is_empty(), entries, through });
+            }
+            let row = row_before(connection, after)?.max(compacted);
+            let (entries, is_more) = forward(connection, number, row, limit, era)?;
+            let last = entries.last().map(|entry: &LogEntry| entry.position);
+            Ok(LogPage { through: last.filter(|_| is_more).unwrap_or(end), entries, is_more })
         };
         self.readers.read(read).await
     }
@@ -182,12 +225,21 @@ impl EventLog for LogPort {
         Duration::ZERO
     }
 
+    async fn compact(&self, now: Time) -> Result<u64, PortError> {
+        self.compact_some(now).await
+    }
+
+    async fn compaction_lag(&self, now: Time) -> Result<Option<Duration>, PortError> {
+        let oldest = self.readers.read(compaction::oldest_uncompacted).await?;
+        Ok(Some(oldest.map_or(Duration::ZERO, |since| now.since(since))))
+    }
+
     async fn expire(&self, now: Time) -> Result<u64, PortError> {
         let (retentions, last) = (self.registry.retentions(), self.queue.last());
         let mut expiry = std::mem::take(&mut *lock(&self.expiry));
         expiry.look_again(&retentions, now);
         let result = self.expire_some(&mut expiry, now, last).await;
         *lock(&self.expiry) = expiry;
-        result
+        Ok(result? + self.expire_segments(now).await?)
     }
 }

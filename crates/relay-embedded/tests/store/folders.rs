@@ -167,7 +167,7 @@ async fn a_store_of_the_first_format_is_brought_to_the_present_one() {
     // What differed then.
     stamp(
         &folder,
-        "DROP INDEX log_of_shard; DROP TABLE shards; ALTER TABLE log RENAME COLUMN shard TO topic;
+        "DROP INDEX log_of_shard; DROP TABLE shards; DROP TABLE segments; ALTER TABLE log RENAME COLUMN shard TO topic;
          ALTER TABLE log ADD COLUMN prev INTEGER NOT NULL DEFAULT 0; UPDATE log SET topic = 1, prev = position - 1;
          CREATE TABLE topic_numbers(number INTEGER PRIMARY KEY, topic TEXT NOT NULL UNIQUE, last INTEGER NOT NULL) STRICT;
          INSERT INTO topic_numbers VALUES(1, 'top_orders', 20); PRAGMA user_version = 1;",

@@ -5,4 +5,5 @@ mod backlogs;
 mod conformance;
 mod folders;
 mod full;
+mod segments;
 mod world;

@@ -9,6 +9,7 @@ mod faults;
 mod idempotency;
 mod keys;
 mod lanes;
+mod log;
 mod meddler;
 mod mutations;
 mod subscription_fields;

@@ -85,6 +85,12 @@ async fn broker() -> (Broker, Vec<Sample>) {
         sample("PATCH", "/v1/topics/orders", &json!({ "owner": "p", "description": null })).with("if-match", "\"a.1\""),
         sample("GET", "/v1/topics/orders", &none),
         sample("GET", "/v1/topics/orders/stats", &none),
+        sample("GET", "/v1/topics/orders/events?after=earliest&limit=5&partitionKey=k", &none),
+        sample(
+            "GET",
+            "/v1/topics/orders/events/AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            &none,
+        ),
         sample("DELETE", "/v1/topics/fresh?force=true", &none),
         publish("application/json", &json!({ "total": 5 })).with("partitionKey", "k"),
         publish("application/cloudevents+json", &event).with("idempotency-key", "i"),

@@ -113,6 +113,14 @@ impl EventLog for HastyLog {
         self.inner.settle()
     }
 
+    async fn compact(&self, now: Time) -> Result<u64, PortError> {
+        self.inner.compact(now).await
+    }
+
+    async fn compaction_lag(&self, now: Time) -> Result<Option<Duration>, PortError> {
+        self.inner.compaction_lag(now).await
+    }
+
     async fn expire(&self, now: Time) -> Result<u64, PortError> {
         self.inner.expire(now).await
     }

@@ -1,0 +1,303 @@
+//! The log as files: compaction, reading across it, damage, expiry.
+
+use crate::world::{Folder, JumpingClock, drain, options, pack, ports, send};
+use relay_core::names::TopicId;
+use relay_core::ports::{Clock, Expect, LogEntry, PortError, Ports};
+use relay_core::replay_id::{LogPosition, LogShard};
+use relay_core::time::Time;
+use relay_core::topic::{Retention, Topic};
+use relay_embedded::Store;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn topic() -> TopicId {
+    pack("k", "e", 1).topic_id.clone()
+}
+
+/// Everything that is read of the topic, shard by shard, so many entries at a time.
+async fn read_all(ports: &Ports, limit: usize) -> Result<Vec<LogEntry>, PortError> {
+    let mut all = Vec::new();
+    for shard in LogShard::ALL {
+        let mut after = LogPosition::default();
+        loop {
+            let page = ports.log.read(&topic(), shard, after, limit).await?;
+            assert!(page.entries.iter().all(|entry| entry.position > after && entry.position <= page.through));
+            all.extend(page.entries);
+            after = page.through;
+            if !page.is_more {
+                break;
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Everything, from the newest backwards.
+async fn newest_all(ports: &Ports, limit: usize) -> Vec<LogEntry> {
+    let (mut all, mut before) = (Vec::<LogEntry>::new(), None);
+    loop {
+        let page = ports.log.newest(&topic(), before, limit).await.unwrap();
+        let is_end = page.len() < limit;
+        before = page.last().map(|entry| entry.position).or(before);
+        all.extend(page);
+        if is_end {
+            assert!(all.is_sorted_by(|one, next| one.position > next.position));
+            return all;
+        }
+    }
+}
+
+async fn fill(ports: &Ports, from: usize, count: usize) {
+    for at in from..from + count {
+        send(ports, pack(&format!("k{}", at % 7), &format!("e{at:04}"), 900)).await.unwrap();
+    }
+    drain(ports).await;
+}
+
+async fn compact(ports: &Ports) -> u64 {
+    let mut events = 0;
+    loop {
+        match ports.log.compact(ports.clock.now()).await.unwrap() {
+            0 => return events,
+            some => events += some,
+        }
+    }
+}
+
+async fn expire(ports: &Ports) -> u64 {
+    let mut gone = 0;
+    loop {
+        match ports.log.expire(ports.clock.now()).await.unwrap() {
+            0 => return gone,
+            some => gone += some,
+        }
+    }
+}
+
+/// All files below `events/`, relative to the folder.
+fn files(folder: &Path) -> BTreeSet<PathBuf> {
+    fn walk(at: &Path, found: &mut BTreeSet<PathBuf>) {
+        for entry in std::fs::read_dir(at).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path, found) } else { found.insert(path).then_some(()).unwrap() }
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(&folder.join("events"), &mut found);
+    found
+}
+
+fn sql(folder: &Folder, text: &str) {
+    rusqlite::Connection::open(folder.path().join("relay.db")).unwrap().execute_batch(text).unwrap();
+}
+
+fn rows(folder: &Folder) -> u64 {
+    let connection = rusqlite::Connection::open(folder.path().join("relay.db")).unwrap();
+    connection.query_row("SELECT count(*) FROM log", [], |row| row.get(0)).unwrap()
+}
+
+async fn make_topic(ports: &Ports, retention: Retention) {
+    let name = pack("k", "e", 1).topic.clone();
+    let known = ports.registry.topic(&name).await.unwrap();
+    let expect = known.as_ref().map_or(Expect::Absent, |known| Expect::Version(known.version));
+    let version = known.as_ref().map_or(1, |known| known.version + 1);
+    let topic = Topic { retention, version, ..Topic::new(topic(), name, Time(1)) };
+    ports.registry.put_topic(topic, expect).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_compacted_is_read_as_it_was_before() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let first = ports(&store);
+    fill(&first, 0, 400).await;
+    assert_eq!(compact(&first).await, 0, "too young, and not much");
+    clock.jump(16 * MINUTE);
+    fill(&first, 400, 1).await;
+    let before = read_all(&first, 1000).await.unwrap();
+    let backward = newest_all(&first, 1000).await;
+    assert_eq!((before.len(), backward.len()), (401, 401));
+    assert_eq!(compact(&first).await, 401, "all that is there of a shard goes with what is due");
+    assert_eq!(files(folder.path()).len(), 4, "one segment a shard");
+    let lag = async || first.log.compaction_lag(clock.now()).await.unwrap().unwrap();
+    assert_eq!(lag().await, Duration::ZERO);
+    fill(&first, 401, 30).await;
+    clock.jump(MINUTE);
+    assert!(lag().await >= MINUTE);
+    let mut latest = BTreeSet::new();
+    for limit in [1, 7, 100, 1000] {
+        let all = read_all(&first, limit).await.unwrap();
+        assert_eq!(all.len(), 431);
+        let ids: BTreeSet<_> = all.iter().map(|entry| entry.pack.events[0].id.clone()).collect();
+        assert_eq!(ids.len(), 431, "each once, {limit} at a time");
+        assert!(before.iter().all(|entry| all.contains(entry)));
+        latest.extend(ids);
+    }
+    for limit in [3, 50, 1000] {
+        let all = newest_all(&first, limit).await;
+        assert_eq!((all.len(), &all[30..]), (431, &backward[..]), "{limit} at a time");
+    }
+
+    // Rows go an hour later, the last one excepted; what is read does not change.
+    clock.jump(2 * HOUR);
+    assert_eq!(rows(&folder), 431);
+    assert!(expire(&first).await >= 400);
+    assert!(rows(&folder) <= 31);
+    store.close().await.unwrap();
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let second = ports(&store);
+    let all = read_all(&second, 10).await.unwrap();
+    assert!(all.len() == 431 && before.iter().all(|entry| all.contains(entry)));
+    assert_eq!(newest_all(&second, 20).await[30..], backward);
+    let some = &before[100];
+    let shard = LogShard::of(&some.pack.key);
+    let one = second.log.read(&topic(), shard, some.position.previous(), 1).await.unwrap();
+    assert_eq!(one.entries, std::slice::from_ref(some));
+}
+
+#[tokio::test]
+async fn much_is_compacted_at_once_in_several_segments() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    for at in 0..70 {
+        let packs = (0..10).map(|part| pack("k", &format!("e{at:03}-{part}"), 60_000)).collect();
+        assert!(ports.queue.send(packs).await.iter().all(Result::is_ok));
+    }
+    assert_eq!(compact(&ports).await, 700);
+    assert_eq!(files(folder.path()).len(), 2, "of 32 MiB each");
+    let all = read_all(&ports, 50).await.unwrap();
+    assert_eq!(all.len(), 700);
+    let ids: Vec<_> = all.iter().map(|entry| entry.pack.events[0].id.as_str()).collect();
+    assert!(ids.is_sorted(), "in the order of their key");
+}
+
+#[tokio::test]
+async fn who_dies_at_any_point_of_a_compaction_leaves_nothing_twice_and_nothing_out() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    fill(&ports(&store), 0, 100).await;
+    let before = read_all(&ports(&store), 1000).await.unwrap();
+    clock.jump(16 * MINUTE);
+    assert_eq!(compact(&ports(&store)).await, 100);
+    let written = files(folder.path());
+    store.close().await.unwrap();
+    // The claim was made, and then: nothing more; a draft was begun; the file was written.
+    let undo = "UPDATE shards SET pending = compacted, pending_path = (SELECT path FROM segments WHERE shard = number),
+                compacted = 0; DELETE FROM segments;";
+    let first = written.first().unwrap().clone();
+    for (what, left) in [("nothing", 0), ("a draft", 1), ("a part of a file", 2), ("the files", 3)] {
+        sql(&folder, undo);
+        if left < 3 {
+            written.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        }
+        match left {
+            1 => std::fs::write(folder.path().join("events/0.draft"), b"begun").unwrap(),
+            2 => std::fs::write(&first, b"cut").unwrap(),
+            _ => {}
+        }
+        let store = Store::open(folder.path(), options(&clock)).unwrap();
+        let ports = ports(&store);
+        let there = read_all(&ports, 10).await.unwrap();
+        let is_whole = before.iter().all(|entry| there.contains(entry)) && there.len() == 100 + left;
+        assert!(is_whole, "before it goes on after {what}");
+        // More has come since: the claim stays what it was.
+        let more = format!("later-{left}");
+        send(&ports, pack("k1", &more, 10)).await.unwrap();
+        assert_eq!(compact(&ports).await, 100, "after {what}");
+        let after = read_all(&ports, 10).await.unwrap();
+        assert!(before.iter().all(|entry| after.contains(entry)) && after.len() == 101 + left, "after {what}");
+        assert_eq!(files(folder.path()), written, "after {what}");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_compactors_at_once_do_no_harm() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    for round in 0..5 {
+        fill(&ports, round * 60, 60).await;
+        clock.jump(16 * MINUTE);
+        let before = read_all(&ports, 1000).await.unwrap();
+        let (one, other) = tokio::join!(compact(&ports), compact(&ports));
+        assert!(one + other >= 60);
+        assert!(read_all(&ports, 1000).await.unwrap() == before);
+        assert_eq!(files(folder.path()).len(), 4 * (round + 1));
+    }
+}
+
+#[tokio::test]
+async fn damage_names_the_file_and_leaves_the_rest_readable() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    fill(&ports, 0, 2_000).await;
+    clock.jump(16 * MINUTE);
+    compact(&ports).await;
+    let later = ports.clock.now();
+    fill(&ports, 2_000, 100).await;
+    clock.jump(16 * MINUTE);
+    compact(&ports).await;
+    let all = files(folder.path());
+    let oldest = all.first().unwrap();
+    let name = oldest.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
+    let good = std::fs::read(oldest).unwrap();
+    let mut changed = good.clone();
+    changed[good.len() / 2] ^= 0x55;
+    for damage in [None, Some(&good[..good.len() / 3]), Some(&changed[..])] {
+        match damage {
+            None => std::fs::remove_file(oldest).unwrap(),
+            Some(bytes) => std::fs::write(oldest, bytes).unwrap(),
+        }
+        let error = read_all(&ports, 100).await.unwrap_err();
+        assert!(matches!(&error, PortError::Corrupt(what) if what.contains(&name)), "{error}");
+        for shard in LogShard::ALL {
+            let after = LogPosition::before(later);
+            let page = ports.log.read(&topic(), shard, after, 1_000).await.unwrap();
+            assert!(!page.entries.is_empty(), "what was written later is there");
+        }
+    }
+    std::fs::write(oldest, &good).unwrap();
+    assert_eq!(read_all(&ports, 100).await.unwrap().len(), 2_100);
+}
+
+#[tokio::test]
+async fn a_changed_retention_counts_for_what_is_compacted_after_it() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    let retentions = [Retention::Days7, Retention::Days1, Retention::Days7];
+    for (round, retention) in retentions.into_iter().enumerate() {
+        make_topic(&ports, retention).await;
+        fill(&ports, round * 50, 50).await;
+        clock.jump(16 * MINUTE);
+        assert_eq!(compact(&ports).await, 50);
+    }
+    let of = |class: &str| {
+        files(folder.path())
+            .iter()
+            .filter(|file| file.to_str().unwrap().contains(&format!("retention={class}/")))
+            .count()
+    };
+    assert_eq!((of("7d"), of("1d")), (8, 4));
+    clock.jump(2 * DAY);
+    // The last row stays, and with it those that nothing told to go yet.
+    expire(&ports).await;
+    assert_eq!((of("7d"), of("1d")), (8, 0), "those of a day are past it");
+    let ids = |entries: Vec<LogEntry>| -> BTreeSet<String> {
+        entries.iter().map(|entry| entry.pack.events[0].id.clone()).collect()
+    };
+    let left = ids(read_all(&ports, 100).await.unwrap());
+    assert!(left.contains("e0000") && !left.contains("e0050") && left.contains("e0100"));
+    clock.jump(6 * DAY);
+    expire(&ports).await;
+    assert_eq!((of("7d"), of("1d")), (0, 0));
+    assert!(read_all(&ports, 100).await.unwrap().is_empty(), "nothing is left");
+}

@@ -1,0 +1,171 @@
+//! Reading frames of a segment.
+
+use crate::index::{Frame, Index};
+use bytes::Bytes;
+use relay_core::log::line::{self, Line};
+use relay_core::pack::Pack;
+use relay_core::ports::{LogEntry, PortError};
+use std::sync::Arc;
+
+/// A frame holds whole packs, each of 192 KiB with its attributes, escaped at worst.
+const MAX_FRAME_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The entries of a frame, given its bytes.
+///
+/// # Errors
+/// `Corrupt`, naming the segment, if these are not the bytes that were written.
+pub fn entries_of(name: &str, index: &Index, frame: &Frame, bytes: &[u8]) -> Result<Vec<LogEntry>, PortError> {
+    let corrupt = |what: &dyn std::fmt::Display| {
+        PortError::Corrupt(format!("the segment {name} is damaged in the frame at byte {}: {what}", frame.offset))
+    };
+    let size = frame.raw_bytes.min(MAX_FRAME_BYTES) as usize;
+    let lines = zstd::bulk::decompress(bytes, size).map_err(|error| corrupt(&error))?;
+    if lines.len() as u64 != frame.raw_bytes {
+        return Err(corrupt(&"it is shorter than it was"));
+    }
+    let lines = Bytes::from(lines);
+    let (mut entries, mut start) = (Vec::<LogEntry>::new(), 0);
+    while let Some(length) = lines[start..].iter().position(|byte| *byte == b'\n') {
+        let line = line::read(&lines.slice(start..start + length)).map_err(|fault| corrupt(&fault))?;
+        add(&mut entries, index, line).map_err(|what| corrupt(&what))?;
+        start += length + 1;
+    }
+    if start < lines.len() { Err(corrupt(&"its last line has no end")) } else { Ok(entries) }
+}
+
+/// Adds a line to the entries: the first one of an entry begins it.
+fn add(entries: &mut Vec<LogEntry>, index: &Index, line: Line) -> Result<(), &'static str> {
+    match entries.last_mut() {
+        Some(entry) if entry.position == line.position => {
+            let pack = Arc::make_mut(&mut entry.pack);
+            if usize::from(line.sequence.index) != pack.events.len() || line.sequence.pack != entry.sequence {
+                return Err("an event of a pack is missing");
+            }
+            pack.events.push(line.event);
+        }
+        last => {
+            if last.is_some_and(|last| last.position > line.position) || line.sequence.index != 0 {
+                return Err("its lines are not in order");
+            }
+            let pack = Pack {
+                topic: index.topic.clone(),
+                topic_id: index.topic_id.clone(),
+                key: line.key,
+                accepted_at: line.accepted_at,
+                events: vec![line.event],
+            };
+            entries.push(LogEntry { position: line.position, sequence: line.sequence.pack, pack: Arc::new(pack) });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, Built, index_of};
+    use relay_core::event::{Event, EventData};
+    use relay_core::names::{PartitionKey, TopicId, TopicName};
+    use relay_core::pack::LaneKey;
+    use relay_core::replay_id::{LogPosition, LogShard};
+    use relay_core::sequence::PackSequence;
+    use relay_core::time::Time;
+
+    fn entry(number: u64, events: usize, bytes: usize) -> LogEntry {
+        let event = |index: usize| Event {
+            id: format!("{number}-{index}"),
+            source: "/shop".into(),
+            kind: "order".into(),
+            subject: None,
+            time: None,
+            content_type: Some("application/json".into()),
+            data_schema: None,
+            extensions: vec![],
+            data: EventData::Json(Bytes::from(format!("{{\"n\":{number},\"text\":\"{}\"}}", "x".repeat(bytes)))),
+            made: false,
+        };
+        let pack = Pack {
+            topic: TopicName::new("orders").unwrap(),
+            topic_id: TopicId::new("top_1").unwrap(),
+            key: LaneKey::Ordered(PartitionKey::new(format!("k{}", number % 5)).unwrap()),
+            accepted_at: Time(1_795_000_000_000 + number),
+            events: (0..events).map(event).collect(),
+        };
+        let position = LogPosition { at: Time(1_795_000_000_000 + number / 3), unique: number };
+        LogEntry { position, sequence: PackSequence { era: 1, number: u128::from(number) }, pack: Arc::new(pack) }
+    }
+
+    fn built(entries: &[LogEntry]) -> Built {
+        let (topic, id) = (TopicName::new("orders").unwrap(), TopicId::new("top_1").unwrap());
+        let mut builder = Builder::new(topic, id, LogShard::ALL[1]).unwrap();
+        entries.iter().for_each(|entry| builder.push(entry).unwrap());
+        builder.finish().unwrap()
+    }
+
+    fn frame_bytes<'a>(built: &'a Built, frame: &Frame) -> &'a [u8] {
+        &built.bytes[frame.offset as usize..(frame.offset + frame.bytes) as usize]
+    }
+
+    fn read_after(built: &Built, position: LogPosition) -> Vec<LogEntry> {
+        let frames = built.index.after(position).iter();
+        let entries = frames.flat_map(|frame| entries_of("s", &built.index, frame, frame_bytes(built, frame)).unwrap());
+        entries.filter(|entry| entry.position > position).collect()
+    }
+
+    #[test]
+    fn what_was_put_in_comes_out_from_any_position_on() {
+        let entries: Vec<_> = (0..300).map(|number| entry(number, 1 + (number % 7) as usize, 500)).collect();
+        let built = built(&entries);
+        assert!(built.index.frames.len() > 3);
+        assert_eq!(built.index.events, entries.iter().map(|entry| entry.pack.events.len() as u64).sum::<u64>());
+        assert_eq!(read_after(&built, LogPosition::default()), entries);
+        for from in [0, 1, 57, 150, 298, 299] {
+            assert_eq!(read_after(&built, entries[from].position), entries[from + 1..]);
+        }
+    }
+
+    #[test]
+    fn the_same_entries_make_the_same_bytes() {
+        let entries: Vec<_> = (0..50).map(|number| entry(number, 2, 100)).collect();
+        assert_eq!(built(&entries).bytes, built(&entries).bytes);
+    }
+
+    #[test]
+    fn a_decompressor_that_knows_nothing_of_us_sees_the_lines_alone() {
+        let entries: Vec<_> = (0..40).map(|number| entry(number, 3, 2_000)).collect();
+        let built = built(&entries);
+        let text = zstd::stream::decode_all(&built.bytes[..]).unwrap();
+        assert_eq!(text.len() as u64, built.index.raw_bytes);
+        let lines: Vec<_> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines.len() as u64, built.index.events);
+        let value: serde_json::Value = serde_json::from_slice(lines[4]).unwrap();
+        assert_eq!(value["id"], "1-1");
+    }
+
+    #[test]
+    fn the_index_is_read_from_the_end_alone() {
+        let entries: Vec<_> = (0..40).map(|number| entry(number, 3, 2_000)).collect();
+        let built = built(&entries);
+        let tail = &built.bytes[built.bytes.len() - 2_000..];
+        assert_eq!(index_of(tail).unwrap(), built.index);
+        assert_eq!(index_of(&built.bytes).unwrap(), built.index);
+        for cut in [1, 8, 12, 100] {
+            assert!(matches!(index_of(&built.bytes[..built.bytes.len() - cut]), Err(PortError::Corrupt(_))));
+        }
+    }
+
+    #[test]
+    fn damage_names_the_segment_and_leaves_other_frames_readable() {
+        let entries: Vec<_> = (0..300).map(|number| entry(number, 1, 900)).collect();
+        let built = built(&entries);
+        let (first, second) = (built.index.frames[0], built.index.frames[1]);
+        let mut damaged = frame_bytes(&built, &first).to_vec();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 0xff;
+        for bytes in [&damaged[..], &damaged[..middle], &[]] {
+            let error = entries_of("events/a.jsonl.zst", &built.index, &first, bytes).unwrap_err();
+            assert!(error.to_string().contains("events/a.jsonl.zst"), "{error}");
+        }
+        assert!(!entries_of("s", &built.index, &second, frame_bytes(&built, &second)).unwrap().is_empty());
+    }
+}
