@@ -85,7 +85,7 @@ package:
 deploy: ## Build the Lambda functions for AWS (arm64) and deploy the stack
 	tools=$$(localstack/start.sh tools) && export PATH="$$tools:$$PATH" SAM_CLI_TELEMETRY=0 && \
 	  rustup target add aarch64-unknown-linux-gnu && \
-	  cargo lambda build --release --arm64 --package relay-functions --lambda-dir target/lambda && \
+	  cargo lambda build --profile deploy --arm64 --package relay-functions --lambda-dir target/lambda && \
 	  sam deploy --template-file template.yaml $(SAM_FLAGS)
 
 .PHONY: fmt
