@@ -5,7 +5,6 @@ use super::order::{self, Part};
 use super::start::check;
 use super::{Cursor, ReadRefused};
 use crate::delivery::{EventRef, Outgoing};
-use crate::event::EventData;
 use crate::names::{PartitionKey, TopicId};
 use crate::ports::{EventLog, LogEntry, PortError, Ports};
 use crate::replay_id::{LogPosition, LogShard};
@@ -18,7 +17,7 @@ use std::time::Duration;
 /// Most events of an answer.
 pub const MAX_EVENTS: usize = 1_000;
 /// Bytes of data beyond which an answer gets no further event.
-const MAX_BYTES: u64 = 3 * 1024 * 1024;
+const MAX_BYTES: usize = 3 * 1024 * 1024;
 /// Entries of a shard read at once, at most and at least.
 const PAGE: usize = 200;
 const MIN_PAGE: usize = 16;
@@ -170,7 +169,7 @@ async fn read(
                     break 'reading;
                 }
                 let event = EventRef::new(outgoing.clone(), index);
-                bytes += size(&event.event().data);
+                bytes += event.event().data.len();
                 events.push(event);
             }
         }
@@ -181,13 +180,6 @@ async fn read(
         next.places[reader.shard.index()] = reader.place();
     }
     Ok((Pulled { events, next }, is_end))
-}
-
-fn size(data: &EventData) -> u64 {
-    match data {
-        EventData::Stored(stored) => stored.bytes,
-        data => data.len() as u64,
-    }
 }
 
 #[cfg(test)]

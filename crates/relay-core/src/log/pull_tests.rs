@@ -1,6 +1,7 @@
 //! Readers against a log whose writers are slow and whose clocks differ, as far as the log's settle time allows.
 
 use super::*;
+use crate::event::EventData;
 use crate::names::{TopicId, TopicName};
 use crate::pack::{LaneKey, Pack};
 use crate::ports::{EventLog, LogPage, Message};

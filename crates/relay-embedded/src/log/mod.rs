@@ -64,13 +64,13 @@ fn newest_position(connection: &Connection) -> Result<Option<LogPosition>, PortE
     row(connection, sql, [], |row| Ok(LogPosition { at: Time(row.get(1)?), unique: row.get(0)? }))
 }
 
-/// The last row that does not lie after a position; 0 if all do. Rows rise in time, too, so it is found by halving.
-fn row_before(connection: &Connection, after: LogPosition) -> Result<u64, PortError> {
+/// The last row that does not lie after a position, of those up to the newest; 0 if all do. Rows rise in time, too, so
+/// it is found by halving.
+fn row_before(connection: &Connection, after: LogPosition, newest: u64) -> Result<u64, PortError> {
     let sql = "SELECT position, at FROM log WHERE position >= ?1 ORDER BY position LIMIT 1";
     let first_from = |number: u64| -> Result<Option<LogPosition>, PortError> {
         row(connection, sql, [number], |row| Ok(LogPosition { at: Time(row.get(1)?), unique: row.get(0)? }))
     };
-    let newest = newest_position(connection)?.map_or(0, |newest| newest.unique);
     if after.unique <= newest && first_from(after.unique)? == Some(after) {
         return Ok(after.unique);
     }
@@ -196,7 +196,8 @@ impl EventLog for LogPort {
         let (topic, era, segments) = (topic.clone(), self.era, self.segments.clone());
         let read = move |connection: &Connection| {
             // What is committed later has a later position than any that is there now.
-            let end = newest_position(connection)?.unwrap_or(after).max(after);
+            let newest = newest_position(connection)?;
+            let end = newest.unwrap_or(after).max(after);
             let Some((number, compacted)) = shard_of(connection, &topic, shard)? else {
                 return Ok(LogPage { through: end, ..LogPage::default() });
             };
@@ -205,7 +206,7 @@ impl EventLog for LogPort {
                 let through = entries.last().map_or(after, |entry| entry.position);
                 return Ok(LogPage { is_more: !entries.is_empty(), entries, through });
             }
-            let row = row_before(connection, after)?.max(compacted);
+            let row = row_before(connection, after, newest.map_or(0, |newest| newest.unique))?.max(compacted);
             let (entries, is_more) = forward(connection, number, row, limit, era)?;
             let last = entries.last().map(|entry: &LogEntry| entry.position);
             Ok(LogPage { through: last.filter(|_| is_more).unwrap_or(end), entries, is_more })

@@ -152,7 +152,7 @@ pub(super) fn newest_before(
     Ok(newest)
 }
 
-/// The rows of a shard from one position on to another, in parts of some bytes; false once that was all.
+/// The rows of a shard from one position on to another, so many bytes of them. Answers the last one; none if that was all.
 pub(super) fn rows_of(
     connection: &Connection,
     shard: i64,
