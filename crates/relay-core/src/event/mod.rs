@@ -11,6 +11,7 @@ pub(crate) mod samples;
 pub mod structured;
 pub mod write;
 
+use crate::json::read::{Cursor, JsonFault, Kind};
 use crate::json::write as json;
 use crate::names::PartitionKey;
 use bytes::Bytes;
@@ -67,6 +68,15 @@ pub enum AttributeValue {
 }
 
 impl AttributeValue {
+    /// Reads it as [`AttributeValue::write_json`] wrote it.
+    pub(crate) fn read_json(cursor: &mut Cursor<'_>) -> Result<AttributeValue, JsonFault> {
+        Ok(match cursor.kind()? {
+            Kind::Boolean => AttributeValue::Boolean(cursor.boolean()?),
+            Kind::Number => AttributeValue::Integer(cursor.integer()?),
+            _ => AttributeValue::Text(cursor.string()?.into_owned()),
+        })
+    }
+
     /// Appends it as a JSON value.
     pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
         match self {
@@ -113,6 +123,22 @@ pub enum StoredForm {
     Text,
     /// See [`EventData::Binary`].
     Binary,
+}
+
+impl StoredForm {
+    /// The word that stored packs and lines of the log have for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            StoredForm::Json => "json",
+            StoredForm::Text => "text",
+            StoredForm::Binary => "binary",
+        }
+    }
+
+    /// The form that a word stands for.
+    pub(crate) fn of_word(word: &str) -> Option<StoredForm> {
+        [StoredForm::Json, StoredForm::Text, StoredForm::Binary].into_iter().find(|form| form.word() == word)
+    }
 }
 
 impl EventData {

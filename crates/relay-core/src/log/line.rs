@@ -22,7 +22,7 @@
 
 use crate::event::write::{Payload, Stamp, structured};
 use crate::event::{AttributeValue, Event, EventData, StoredData, StoredForm};
-use crate::json::read::{Cursor, JsonFault, Kind};
+use crate::json::read::{Cursor, JsonFault};
 use crate::limits::MAX_JSON_DEPTH;
 use crate::names::{NameFault, PartitionKey};
 use crate::pack::LaneKey;
@@ -104,7 +104,7 @@ pub fn write(out: &mut Vec<u8>, entry: &LogEntry, index: u16) {
         }
         EventData::Binary(bytes) => Payload::Binary(bytes),
         EventData::Stored(stored) => {
-            add("relaypayload", text(format!("{}:{}:{}", stored.hash, form_word(stored.form), stored.bytes)));
+            add("relaypayload", text(format!("{}:{}:{}", stored.hash, stored.form.word(), stored.bytes)));
             Payload::None
         }
     };
@@ -124,14 +124,6 @@ pub fn parse_position(text: &str) -> Option<LogPosition> {
     let digits = |text: &str, width| text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit());
     (digits(at, 13) && digits(unique, 20))
         .then(|| Some(LogPosition { at: Time(at.parse().ok()?), unique: unique.parse().ok()? }))?
-}
-
-const fn form_word(form: StoredForm) -> &'static str {
-    match form {
-        StoredForm::Json => "json",
-        StoredForm::Text => "text",
-        StoredForm::Binary => "binary",
-    }
 }
 
 /// JSON with blanks for line breaks, and where those were. They only ever stand between tokens: within strings JSON has
@@ -217,7 +209,7 @@ pub fn read(line: &Bytes) -> Result<Line, LineFault> {
             "relaypayload" => event.data = EventData::Stored(stored(&cursor.string()?)?),
             name => {
                 if !beside.take(name, &mut cursor)? {
-                    event.extensions.push((name.to_owned(), attribute(&mut cursor)?));
+                    event.extensions.push((name.to_owned(), AttributeValue::read_json(&mut cursor)?));
                 }
             }
         }
@@ -274,24 +266,11 @@ impl Beside {
     }
 }
 
-fn attribute(cursor: &mut Cursor<'_>) -> Result<AttributeValue, LineFault> {
-    Ok(match cursor.kind()? {
-        Kind::Boolean => AttributeValue::Boolean(cursor.boolean()?),
-        Kind::Number => AttributeValue::Integer(cursor.integer()?),
-        _ => AttributeValue::Text(cursor.string()?.into_owned()),
-    })
-}
-
 fn stored(text: &str) -> Result<StoredData, LineFault> {
     let mut parts = text.split(':');
     let (hash, form, bytes) = (parts.next(), parts.next(), parts.next());
-    let form = match form {
-        Some("json") => Some(StoredForm::Json),
-        Some("text") => Some(StoredForm::Text),
-        Some("binary") => Some(StoredForm::Binary),
-        _ => None,
-    };
-    let stored = || Some(StoredData { hash: hash?.to_owned(), bytes: bytes?.parse().ok()?, form: form? });
+    let stored =
+        || Some(StoredData { hash: hash?.to_owned(), bytes: bytes?.parse().ok()?, form: StoredForm::of_word(form?)? });
     stored().ok_or(LineFault::Member("relaypayload"))
 }
 

@@ -12,7 +12,7 @@
 
 use super::{LaneKey, Pack};
 use crate::event::{AttributeValue, Event, EventData, StoredData, StoredForm};
-use crate::json::read::{Cursor, JsonFault, Kind};
+use crate::json::read::{Cursor, JsonFault};
 use crate::json::write;
 use crate::limits::MAX_JSON_DEPTH;
 use crate::names::{NameFault, PartitionKey, TopicId, TopicName};
@@ -133,7 +133,7 @@ fn encode_data(out: &mut Vec<u8>, data: &EventData) {
             out.extend_from_slice(b"{\"hash\":");
             write::string(out, &stored.hash);
             number_member(out, "bytes", stored.bytes);
-            text_member(out, "form", form_word(stored.form));
+            text_member(out, "form", stored.form.word());
             out.push(b'}');
         }
     }
@@ -164,14 +164,6 @@ fn number_member(out: &mut Vec<u8>, member: &str, value: u64) {
 fn base64_member(out: &mut Vec<u8>, member: &str, bytes: &[u8]) {
     name(out, member);
     write::base64(out, bytes);
-}
-
-const fn form_word(form: StoredForm) -> &'static str {
-    match form {
-        StoredForm::Json => "json",
-        StoredForm::Text => "text",
-        StoredForm::Binary => "binary",
-    }
 }
 
 /// Decodes a pack; JSON data is shared with `source`, not copied.
@@ -265,12 +257,7 @@ fn decode_extensions(cursor: &mut Cursor<'_>) -> Result<Vec<(String, AttributeVa
     let (mut extensions, mut first) = (Vec::new(), true);
     cursor.open(b'{')?;
     while let Some(name) = cursor.member(&mut first)? {
-        let value = match cursor.kind()? {
-            Kind::Boolean => AttributeValue::Boolean(cursor.boolean()?),
-            Kind::Number => AttributeValue::Integer(cursor.integer()?),
-            _ => AttributeValue::Text(cursor.string()?.into_owned()),
-        };
-        extensions.push((name.into_owned(), value));
+        extensions.push((name.into_owned(), AttributeValue::read_json(cursor)?));
     }
     Ok(extensions)
 }
@@ -304,12 +291,7 @@ fn decode_stored(cursor: &mut Cursor<'_>) -> Result<StoredData, CodecFault> {
             "hash" => set(&mut hash, cursor.string()?.into_owned(), &name)?,
             "bytes" => set(&mut bytes, cursor.integer()?, &name)?,
             "form" => {
-                let value = match &*cursor.string()? {
-                    "json" => StoredForm::Json,
-                    "text" => StoredForm::Text,
-                    "binary" => StoredForm::Binary,
-                    _ => return Err(CodecFault::Missing("form")),
-                };
+                let value = StoredForm::of_word(&cursor.string()?).ok_or(CodecFault::Missing("form"))?;
                 set(&mut form, value, &name)?;
             }
             _ => return Err(CodecFault::Unexpected(name.into_owned())),
