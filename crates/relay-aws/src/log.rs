@@ -61,6 +61,10 @@ fn position(stamp: Stamp, place: usize) -> LogPosition {
     LogPosition { at: stamp.at, unique: stamp.unique | place as u64 }
 }
 
+fn stamp_of(row: &Row) -> Result<Stamp, PortError> {
+    Stamp::parse(row.text("sk")?).ok_or_else(|| PortError::Corrupt("a log item has no position".to_owned()))
+}
+
 fn partition(topic: &TopicId, shard: LogShard) -> String {
     format!("LOG#{topic}#{shard}")
 }
@@ -123,8 +127,7 @@ impl LogPort {
     }
 
     async fn entries_of(&self, row: &Row) -> Result<Vec<LogEntry>, PortError> {
-        let stamp = Stamp::parse(row.text("sk")?);
-        let stamp = stamp.ok_or_else(|| PortError::Corrupt("a log item has no position".to_owned()))?;
+        let stamp = stamp_of(row)?;
         let packs = match (row.find_binary("entries"), row.find_text("entriesObject")) {
             (Some(inline), _) => decode(inline)?,
             (None, Some(object)) => match self.objects.get(object).await {
@@ -236,8 +239,7 @@ impl EventLog for LogPort {
         }
         match rows.last().filter(|_| rows.len() > limit) {
             Some(last) => {
-                let last = Stamp::parse(last.text("sk")?).map(|stamp| position(stamp, (1 << WITHIN) - 1));
-                let through = last.ok_or_else(|| PortError::Corrupt("a log item has no position".to_owned()))?;
+                let through = position(stamp_of(last)?, (1 << WITHIN) - 1);
                 Ok(LogPage { entries, through, is_more: true })
             }
             None => Ok(LogPage { entries, ..end }),

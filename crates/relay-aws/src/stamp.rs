@@ -1,6 +1,8 @@
 //! Places in time that sort as they were made, and that no two processes share.
 
+use relay_core::log::line;
 use relay_core::ports::{Clock, Ids};
+use relay_core::replay_id::LogPosition;
 use relay_core::time::Time;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,17 +21,12 @@ pub(crate) struct Stamp {
 impl Stamp {
     /// The text form, which sorts as the stamp does: 13 digits, a dash, 20 digits.
     pub(crate) fn key(self) -> String {
-        format!("{:013}-{:020}", self.at.0, self.unique)
+        line::position_text(LogPosition { at: self.at, unique: self.unique })
     }
 
     /// Reads the text form.
     pub(crate) fn parse(text: &str) -> Option<Stamp> {
-        let (at, unique) = text.split_once('-')?;
-        let digits = |text: &str, width| text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(at, 13) || !digits(unique, 20) {
-            return None;
-        }
-        Some(Stamp { at: Time(at.parse().ok()?), unique: unique.parse().ok()? })
+        line::parse_position(text).map(|LogPosition { at, unique }| Stamp { at, unique })
     }
 }
 
