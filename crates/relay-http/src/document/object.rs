@@ -51,6 +51,11 @@ impl Object {
         }
     }
 
+    /// An object that lies at a pointer.
+    pub(crate) fn at(pointer: String, members: Map<String, Value>) -> Object {
+        Object { pointer, members }
+    }
+
     /// The pointer to a member.
     pub(crate) fn pointer_to(&self, name: &str) -> String {
         child(&self.pointer, name)

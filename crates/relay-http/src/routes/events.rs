@@ -6,6 +6,7 @@ use crate::path::Segments;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::{Query, invalid};
 use crate::state::AppState;
+use crate::wire::start_from;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
@@ -18,7 +19,6 @@ use relay_core::manage;
 use relay_core::names::PartitionKey;
 use relay_core::ports::Ports;
 use relay_core::replay_id::ReplayId;
-use relay_core::time::Time;
 use std::time::Duration;
 
 /// The longest that an answer waits for something to say.
@@ -38,19 +38,14 @@ enum After {
 
 impl After {
     fn parse(text: &str) -> Result<After, Problem> {
-        let time = || Time::parse(text).map(Start::Time);
-        let replay = || text.parse::<ReplayId>().ok().map(Start::After);
-        match text {
-            "" => Err(invalid("`after` is empty".to_owned())),
-            "earliest" => Ok(After::Start(Start::Earliest)),
-            "latest" => Ok(After::Start(Start::Latest)),
-            _ => match replay().or_else(time) {
-                Some(start) => Ok(After::Start(start)),
-                None => text.parse().map(|cursor| After::Cursor(Box::new(cursor))).map_err(|_| {
-                    invalid("`after` is `earliest`, `latest`, a time, a replay id or a `nextCursor`".to_owned())
-                }),
-            },
+        if text.is_empty() {
+            return Err(invalid("`after` is empty".to_owned()));
         }
+        if let Some(start) = start_from::parse(text) {
+            return Ok(After::Start(start));
+        }
+        let fault = |_| invalid("`after` is `earliest`, `latest`, a time, a replay id or a `nextCursor`".to_owned());
+        text.parse().map(|cursor| After::Cursor(Box::new(cursor))).map_err(fault)
     }
 }
 
@@ -125,6 +120,7 @@ async fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use relay_core::time::Time;
 
     #[test]
     fn a_reader_begins_where_it_says() {

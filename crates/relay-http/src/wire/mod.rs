@@ -6,6 +6,7 @@ pub(crate) mod endpoint;
 pub(crate) mod key;
 pub(crate) mod lane;
 pub(crate) mod retry;
+pub(crate) mod start_from;
 pub(crate) mod stats;
 pub(crate) mod subscription;
 pub(crate) mod topic;

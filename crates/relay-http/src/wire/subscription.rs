@@ -2,12 +2,13 @@
 
 use super::endpoint::{self, EndpointView};
 use super::retry::{self, RetryDraft, RetryView};
-use super::{At, word_for};
+use super::{At, start_from, word_for};
 use crate::conditional::Tag;
 use crate::document::{Faults, Object};
 use crate::path::topic_name;
 use crate::problem::Problem;
 use crate::state::EndpointPolicy;
+use relay_core::log::Start;
 use relay_core::manage::SubscriptionSettings;
 use relay_core::names::TopicName;
 use relay_core::signing::Secret;
@@ -166,15 +167,11 @@ fn topic(document: &mut Object, present: Option<&Subscription>, faults: &mut Fau
 /// `startFrom`: at a subscription's creation, `latest`.
 fn start(document: &mut Object, exists: bool, faults: &mut Faults) {
     let pointer = document.pointer_to("startFrom");
-    match document.take("startFrom") {
-        None => {}
-        Some(_) if exists => faults.invalid(pointer, "is said when a subscription is created"),
-        Some(Value::String(text)) if text == "latest" => {}
-        Some(Value::String(text)) if text == "earliest" => faults.not_supported(pointer),
-        Some(Value::Object(members)) if members.contains_key("replayId") || members.contains_key("time") => {
-            faults.not_supported(pointer);
-        }
-        Some(_) => faults.invalid(pointer, "must be \"latest\""),
+    if exists && document.has("startFrom") {
+        document.take("startFrom");
+        faults.invalid(pointer, "is said when a subscription is created");
+    } else if start_from::read(document, "startFrom", faults).is_some_and(|start| start != Start::Latest) {
+        faults.not_supported(pointer);
     }
 }
 

@@ -103,6 +103,7 @@ async fn wrong_values_are_named_by_their_pointers() {
         (json!({ "rateLimit": 0 }), "/rateLimit"),
         (json!({ "rateLimit": 1.5 }), "/rateLimit"),
         (json!({ "startFrom": "first" }), "/startFrom"),
+        (json!({ "startFrom": { "replayId": "x" } }), "/startFrom/replayId"),
         (json!({ "status": "paused" }), "/status"),
         (json!({ "id": "sub_1" }), "/id"),
     ] {
@@ -132,7 +133,6 @@ async fn fields_of_later_work_are_refused_by_name_and_unknown_ones_too() {
         (json!({ "topic": null, "pattern": "orders.>" }), "/pattern"),
         (json!({ "channel": "all" }), "/channel"),
         (json!({ "startFrom": "earliest" }), "/startFrom"),
-        (json!({ "startFrom": { "replayId": "x" } }), "/startFrom"),
         (json!({ "startFrom": { "time": "2026-01-01T00:00:00Z" } }), "/startFrom"),
         (json!({ "endpoint": { "url": HOOK, "profile": "fortellis" } }), "/endpoint/profile"),
         (json!({ "kind": "command" }), "/kind"),
