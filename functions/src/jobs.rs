@@ -2,6 +2,7 @@
 //! it, for a short while. Each was written down before, and sweep finishes what is left.
 
 use relay_core::ports::Ports;
+use relay_core::replay;
 use relay_core::resume;
 use relay_http::{Background, Job};
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 /// How long an answer waits for its request's jobs.
 const AT_MOST: Duration = Duration::from_secs(3);
+/// What is left of that for what a job writes down when it stops.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// The jobs of the present request.
 #[derive(Debug, Default)]
@@ -27,10 +30,12 @@ impl Jobs {
         if jobs.is_empty() {
             return;
         }
+        let until = ports.clock.now() + AT_MOST.saturating_sub(LAST_WRITES);
         let all = async {
             for job in jobs {
                 let done = match &job {
                     Job::Resume(subscription) => resume::run(ports, subscription).await,
+                    Job::Replay(subscription) => replay::run(ports, subscription, Some(until)).await,
                     Job::Remove(subscription) => resume::remove(ports, subscription).await,
                 };
                 if let Err(error) = done {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `EventQueue` | FIFO queue; group and deduplication ids are hashes |
 //! | `WakeUps` | standard queue with a delay for each message |
-//! | `Lanes`, `Registry`, `Attempts`, `DeadLetters` | the table |
+//! | `Lanes`, `Registry`, `Replays`, `Attempts`, `DeadLetters` | the table |
 //! | `EventLog` | the table; large entries in `staging/` |
 //! | `Payloads` | `payloads/` |
 //!
@@ -27,6 +27,7 @@ mod payloads;
 mod provision;
 pub mod queue;
 mod registry;
+mod replays;
 mod stack;
 mod stamp;
 mod table;

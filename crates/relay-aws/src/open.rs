@@ -10,6 +10,7 @@ use crate::options::Options;
 use crate::payloads::PayloadsPort;
 use crate::queue::{Inbox, QueuePort};
 use crate::registry::RegistryPort;
+use crate::replays::ReplaysPort;
 use crate::stamp::Stamps;
 use crate::table::Table;
 use crate::wake_ups::WakeUpsPort;
@@ -44,6 +45,7 @@ pub fn open(
         lanes: Arc::new(LanesPort { table: table.clone(), objects: objects.clone(), ids: ids.clone() }),
         wake_ups: Arc::new(WakeUpsPort { client: clients.sqs.clone(), options: options.clone() }),
         registry: Arc::new(RegistryPort::new(table.clone(), clock.clone())),
+        replays: Arc::new(ReplaysPort { table: table.clone(), clock: clock.clone() }),
         attempts: Arc::new(AttemptsPort::new(table.clone(), stamps, clock.clone())),
         dead_letters: Arc::new(DeadLettersPort { table, objects: objects.clone() }),
         payloads: Arc::new(PayloadsPort { objects }),

@@ -25,6 +25,7 @@ pub mod pack;
 pub mod packing;
 pub mod ports;
 pub mod record;
+pub mod replay;
 pub mod replay_id;
 pub mod resume;
 pub mod retry;

@@ -56,6 +56,10 @@ pub const SLOW_FOR: Duration = Duration::from_secs(60);
 pub const MAX_RECEIVES: u32 = 5;
 /// Longest delay of a wake-up: SQS's longest `DelaySeconds`.
 pub const MAX_WAKE_UP_DELAY: Duration = Duration::from_secs(900);
+/// How far clocks of different machines are taken to be apart, where something waits for another one's time.
+pub const CLOCK_ERROR: Duration = Duration::from_secs(1);
+/// How long the record of a replay is kept.
+pub const REPLAYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long attempts are kept.
 pub const ATTEMPTS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// How long a repeated `Idempotency-Key` is recognised.

@@ -1,8 +1,9 @@
 //! Jobs that walk a subscription's held lanes: resume and removal. Sweep runs them again if their process is lost;
 //! running one twice, or two at once, is harmless.
 
+use crate::lane::lane_id;
 use crate::names::SubscriptionId;
-use crate::pack::LaneId;
+use crate::pack::{LaneId, LaneKey};
 use crate::ports::{Expect, PortError, Ports, WakeUp};
 use crate::subscription::Subscription;
 use std::time::Duration;
@@ -24,7 +25,13 @@ pub async fn run(ports: &Ports, id: &SubscriptionId) -> Result<(), PortError> {
     }
     let mut after: Option<LaneId> = None;
     loop {
-        let lanes = ports.lanes.held_items(id, after, PAGE).await?;
+        let lanes = match &started.resuming_key {
+            Some(key) => {
+                let lane = lane_id(id, &started.topic_id, &LaneKey::Ordered(key.clone()));
+                ports.lanes.lane(&lane).await?.into_iter().collect()
+            }
+            None => ports.lanes.held_items(id, after, PAGE).await?,
+        };
         let Some(last) = lanes.last() else { break };
         after = Some(last.lane.id);
         let full = lanes.len() == PAGE;
@@ -52,7 +59,8 @@ async fn finish(ports: &Ports, id: &SubscriptionId, revision: u64) -> Result<(),
         if !stored.resuming || stored.revision != revision {
             return Ok(());
         }
-        let next = Subscription { resuming: false, version: stored.version + 1, ..(*stored).clone() };
+        let next =
+            Subscription { resuming: false, resuming_key: None, version: stored.version + 1, ..(*stored).clone() };
         match ports.registry.put_subscription(next, Expect::Version(stored.version)).await {
             Err(PortError::Conflict) => continue,
             other => return other,

@@ -1,6 +1,7 @@
 //! Subscriptions: a topic, an endpoint, a policy, and a status that changes by rules.
 
-use crate::names::{SubscriptionId, TopicId, TopicName};
+use crate::names::{PartitionKey, SubscriptionId, TopicId, TopicName};
+use crate::replay::{LastReplay, Rewind};
 use crate::retry::RetryPolicy;
 use crate::signing::Secret;
 use crate::time::Time;
@@ -31,8 +32,17 @@ pub struct Subscription {
     pub status_reason: Option<String>,
     /// Raised by every change of status: what a writer of a backlog item had read.
     pub revision: u64,
-    /// A resume that is not finished: held lanes still have to be made due.
+    /// A resume that is not finished: held lanes still have to be made due,
     pub resuming: bool,
+    /// but only that of this key, where it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resuming_key: Option<PartitionKey>,
+    /// A rewind that is not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewind: Option<Rewind>,
+    /// The replay that it had last, or has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_replay: Option<LastReplay>,
     /// When the endpoint began to fail without a success since, as far as it was noted.
     pub failing_since: Option<Time>,
     /// Probe of an open circuit: how many have failed in a row.
@@ -95,6 +105,8 @@ pub enum Status {
     Paused,
     /// Held because the endpoint keeps failing: the circuit is open, and a probe is sent now and then.
     Suspended,
+    /// Held until a range of the log is loaded.
+    Rewinding,
     /// Held because the endpoint answered 410 or has failed for days.
     Disabled,
 }
@@ -129,7 +141,10 @@ impl Subscription {
     ///
     /// A change raises `revision` and `version`; one that makes it active starts the resume job with the same write.
     pub fn after(&self, change: Change, reason: Option<&str>, now: Time) -> Option<Subscription> {
-        use Status::{Active, Disabled, Paused, Suspended};
+        use Status::{Active, Disabled, Paused, Rewinding, Suspended};
+        if self.status == Rewinding {
+            return self.after_rewind(change, reason, now);
+        }
         let status = match (self.status, change) {
             (Active | Suspended, Change::Pause) => Paused,
             (Paused | Suspended | Disabled, Change::Resume) | (Suspended, Change::Close) => Active,
@@ -144,6 +159,7 @@ impl Subscription {
         next.version += 1;
         next.updated_at = now;
         next.resuming = status == Active;
+        next.resuming_key = None;
         next.probes = 0;
         match change {
             Change::Resume | Change::Close => next.failing_since = None,
@@ -151,6 +167,47 @@ impl Subscription {
             Change::Pause | Change::Disable => {}
         }
         Some(next)
+    }
+
+    /// A change while it is rewinding takes effect at the end of that.
+    fn after_rewind(&self, change: Change, reason: Option<&str>, now: Time) -> Option<Subscription> {
+        let rewind = self.rewind.as_ref()?;
+        let then = match change {
+            Change::Pause => Status::Paused,
+            Change::Resume => Status::Active,
+            Change::Disable => Status::Disabled,
+            Change::Open | Change::Close => return None,
+        };
+        (rewind.then != then).then(|| Subscription {
+            rewind: Some(Rewind { then, ..rewind.clone() }),
+            status_reason: reason.map(str::to_owned),
+            version: self.version + 1,
+            updated_at: now,
+            ..self.clone()
+        })
+    }
+
+    /// The status it has, or will have when it is rewound.
+    pub fn lasting_status(&self) -> Status {
+        match &self.rewind {
+            Some(rewind) if self.status == Status::Rewinding => rewind.then,
+            _ => self.status,
+        }
+    }
+
+    /// True if sweep has to look at it: something is to be finished, or to be watched.
+    pub fn is_unsettled(&self) -> bool {
+        self.resuming
+            || self.rewind.is_some()
+            || self.status == Status::Suspended
+            || self.failing_since.is_some()
+            || self.deleted_at.is_some()
+    }
+
+    /// Most requests a second, for events of a replay or others.
+    pub fn rate_limit_of(&self, replay: bool) -> Option<u32> {
+        let of_replay = self.last_replay.as_ref().filter(|_| replay).and_then(|last| last.rate_limit);
+        [self.rate_limit, of_replay].into_iter().flatten().min()
     }
 
     /// Secrets that sign at this time, newest first.
@@ -182,6 +239,9 @@ pub(crate) mod tests {
             status_reason: None,
             revision: 1,
             resuming: false,
+            resuming_key: None,
+            rewind: None,
+            last_replay: None,
             failing_since: None,
             probes: 0,
             version: 1,

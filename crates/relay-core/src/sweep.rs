@@ -6,6 +6,7 @@ use crate::attempt::health::change;
 use crate::circuit::probe_delay;
 use crate::limits::{ATTEMPTS_KEPT, DISABLE_AFTER, TOMBSTONE_KEPT};
 use crate::ports::{PortError, Ports, WakeUp};
+use crate::replay;
 use crate::resume;
 use crate::subscription::{Change, Status, Subscription};
 use std::time::Duration;
@@ -16,6 +17,8 @@ const LANES: usize = 10_000;
 const PROBE_GRACE: Duration = Duration::from_secs(30);
 /// How long one sweep compacts: what is woken by the next one waits for it.
 const COMPACTION: Duration = Duration::from_secs(20);
+/// How long one sweep works on a replay that lost its process.
+const LOADING: Duration = Duration::from_secs(20);
 
 /// The sweep use-case.
 pub struct Sweeper {
@@ -66,6 +69,9 @@ impl Sweeper {
                 self.ports.registry.forget_subscription(&subscription.id).await?;
             }
             return Ok(());
+        }
+        if subscription.rewind.is_some() {
+            replay::run(&self.ports, &subscription.id, Some(now + LOADING)).await?;
         }
         if subscription.resuming {
             resume::run(&self.ports, &subscription.id).await?;

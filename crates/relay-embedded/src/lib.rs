@@ -38,6 +38,7 @@ mod queue;
 mod readers;
 mod recovery;
 mod registry;
+mod replays;
 mod rows;
 mod schema;
 mod store;

@@ -6,6 +6,7 @@ use crate::queue::acks::Acks;
 use crate::queue::intake::Intake;
 use crate::readers::{row, rows};
 use crate::registry::Mirror;
+use crate::replays::forget_leases;
 use relay_core::names::TopicId;
 use relay_core::pack::LaneId;
 use relay_core::ports::PortError;
@@ -50,6 +51,7 @@ fn read(connection: &Connection, now: Time, seed: u64) -> Result<Recovered, Port
     // The next commit syncs them, too, but only if it writes something: this always does.
     meta_or_set(connection, "starts", 0)?;
     execute("UPDATE meta SET value = value + 1 WHERE name = 'starts'")?;
+    forget_leases(connection).map_err(|error| fault::of_sqlite(&error))?;
     let (lanes, registry) = (read_lanes(connection)?, Mirror::load(connection)?);
     Ok(Recovered { era, intake, acks, crashes, lanes, registry })
 }

@@ -65,6 +65,13 @@ CREATE TABLE idempotent_answers(key TEXT PRIMARY KEY, at INTEGER NOT NULL, recor
 CREATE INDEX idempotent_answers_by_age ON idempotent_answers(at);
 ";
 
+/// What was added to the form since, in a way that older stores lack nothing but the table.
+const ADDED: &str = "
+CREATE TABLE IF NOT EXISTS replays(
+    subscription TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, record TEXT NOT NULL, delivered INTEGER NOT NULL,
+    PRIMARY KEY(subscription, id)) WITHOUT ROWID, STRICT;
+";
+
 impl Opening {
     fn database(&self, source: rusqlite::Error) -> OpenError {
         OpenError::Database { folder: self.folder.path().to_owned(), source }
@@ -135,7 +142,8 @@ impl Opening {
                 transaction.commit()
             }
             _ => Ok(()),
-        }
+        }?;
+        connection.execute_batch(ADDED)
     }
 
     /// A connection that only reads.

@@ -14,6 +14,7 @@ use crate::queue::{Queue, QueuePort};
 use crate::readers::Readers;
 use crate::recovery::Recovered;
 use crate::registry::{Mirror, RegistryPort};
+use crate::replays::ReplaysPort;
 use crate::schema::Opening;
 use crate::wake_ups::WakeUpsPort;
 use crate::writer::lazy::Lazy;
@@ -154,6 +155,7 @@ impl Store {
             lanes: Arc::new(lanes),
             wake_ups: self.wake_ups.clone(),
             registry: Arc::new(registry),
+            replays: Arc::new(ReplaysPort { writer: writer(), readers: readers(), clock: self.options.clock.clone() }),
             attempts: Arc::new(AttemptsPort { writer: writer(), readers: readers() }),
             dead_letters: Arc::new(DeadLettersPort { writer: writer(), readers: readers() }),
             payloads: self.payloads.clone(),

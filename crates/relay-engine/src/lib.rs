@@ -3,7 +3,7 @@
 //! - [`dispatch`]: receives messages and hands them to dispatch, many batches at once, bounded in bytes;
 //! - [`drain`]: follows wake-ups, bounded in total and per subscription, so that one slow endpoint cannot take all;
 //! - sweep, and the gauges of the metrics, once at the start and then every minute;
-//! - jobs that a request starts: resume, removal.
+//! - jobs that a request starts: resume, replay, removal.
 
 mod dispatch;
 mod drain;
@@ -14,6 +14,7 @@ use relay_core::drain::Drainer;
 use relay_core::metrics;
 use relay_core::names::SubscriptionId;
 use relay_core::ports::{PortError, Ports};
+use relay_core::replay;
 use relay_core::resume;
 use relay_core::sweep::Sweeper;
 use std::future::Future;
@@ -90,6 +91,7 @@ impl Engine {
         loops.spawn(drain::run(ports.wake_ups.clone(), drainer, settings, stopped.clone()));
         loops.spawn(sweep(ports.clone(), settings.sweep_every, stopped));
         let jobs = Jobs { ports, runtime: tokio::runtime::Handle::current(), stop: stop.clone() };
+        jobs.take_up_replays();
         Engine { stop, loops, jobs }
     }
 
@@ -113,6 +115,22 @@ impl Jobs {
     pub fn resume(&self, subscription: SubscriptionId) {
         let ports = self.ports.clone();
         self.spawn("resume", async move { resume::run(&ports, &subscription).await });
+    }
+
+    /// Loads what a subscription's replay wants into its lanes.
+    pub fn replay(&self, subscription: SubscriptionId) {
+        let ports = self.ports.clone();
+        self.spawn("replay", async move { replay::run(&ports, &subscription, None).await });
+    }
+
+    /// Goes on with the replays that a former process left.
+    fn take_up_replays(&self) {
+        let (ports, jobs) = (self.ports.clone(), self.clone());
+        self.spawn("replays", async move {
+            let unsettled = ports.registry.unsettled().await?;
+            unsettled.iter().filter(|one| one.rewind.is_some()).for_each(|one| jobs.replay(one.id.clone()));
+            Ok(())
+        });
     }
 
     /// Removes a deleted subscription's lanes, backlogs and dead letters.

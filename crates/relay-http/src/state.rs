@@ -13,6 +13,8 @@ use std::time::Duration;
 pub enum Job {
     /// Make a subscription's held lanes due, after it was resumed.
     Resume(SubscriptionId),
+    /// Load what a subscription's replay wants into its lanes, or end that.
+    Replay(SubscriptionId),
     /// Remove the lanes and backlogs of a subscription that was deleted.
     Remove(SubscriptionId),
 }

@@ -26,6 +26,7 @@ mod payloads;
 mod queue;
 pub mod random;
 mod registry;
+mod replays;
 pub mod schedule;
 mod simulated;
 mod wake_ups;
@@ -33,7 +34,7 @@ pub mod webhooks;
 
 pub use clock::{ManualClock, SimulatedClock};
 pub use queue::Queued;
-pub use simulated::{LanesView, Shape, Simulated};
+pub use simulated::{LanesView, Rewound, Shape, Simulated};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

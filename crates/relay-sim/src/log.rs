@@ -1,6 +1,7 @@
 //! The log.
 
 use crate::locked;
+use crate::random::Random;
 use crate::simulated::Simulated;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -30,6 +31,10 @@ pub(crate) struct LogStore {
     /// What was ever appended, expired or not.
     appended: BTreeSet<(TopicId, PackSequence)>,
     unique: u64,
+    /// An entry lies up to this before the time when it appears: appends take time, and clocks differ.
+    pub spread: Duration,
+    /// Readers leave out what is younger.
+    pub settle: Duration,
 }
 
 impl LogStore {
@@ -53,15 +58,27 @@ impl LogStore {
         older.take(limit).map(entry).collect()
     }
 
-    /// All that is there is settled: an entry appears at once, under a position that is higher than any other.
+    /// All entries of a topic up to a place in the order in which they appeared.
+    pub fn appeared(&self, topic: &TopicId, until: u64) -> Vec<LogEntry> {
+        let all = self.topics.get(topic).into_iter().flatten().map(entry);
+        all.filter(|entry| entry.position.unique <= until).collect()
+    }
+
+    /// The place of the last one.
+    pub fn last(&self) -> u64 {
+        self.unique
+    }
+
     fn read(&self, topic: &TopicId, shard: LogShard, after: LogPosition, limit: usize, now: Time) -> LogPage {
         let Some(entries) = self.topics.get(topic) else { return LogPage { through: after, ..LogPage::default() } };
+        let settled = LogPosition::before(now - self.settle);
         let later = entries.range((Bound::Excluded(after), Bound::Unbounded));
+        let later = later.take_while(|(position, _)| self.settle.is_zero() || **position <= settled);
         let mut of_shard = later.filter(|(_, (_, pack))| LogShard::of(&pack.key) == shard);
         let entries: Vec<LogEntry> = of_shard.by_ref().take(limit).map(entry).collect();
         let is_more = of_shard.next().is_some();
         let last = entries.last().map(|entry| entry.position);
-        let end = LogPosition { at: now, unique: self.unique };
+        let end = if self.settle.is_zero() { LogPosition { at: now, unique: self.unique } } else { settled };
         LogPage { through: last.filter(|_| is_more).unwrap_or(end).max(after), entries, is_more }
     }
 
@@ -82,7 +99,10 @@ impl EventLog for Simulated {
     async fn append(&self, messages: &[Message]) -> Result<Vec<LogPosition>, PortError> {
         let append = || {
             let mut log = locked(&self.stores.log);
-            let now = self.clock.now();
+            let spread = log.spread;
+            let late = |random: &mut Random| Duration::from_millis(random.within(0..1 + spread.as_millis() as u64));
+            let late = self.gate.scheduler().map_or(Duration::ZERO, |scheduler| scheduler.draw(late));
+            let now = self.clock.now() - late;
             let at = |message: &Message| match message.position {
                 Some(position) => position,
                 None => log.append(&message.pack, message.sequence, now),
@@ -119,7 +139,7 @@ impl EventLog for Simulated {
     }
 
     fn settle(&self) -> Duration {
-        Duration::ZERO
+        locked(&self.stores.log).settle
     }
 
     /// Nothing to do: all of it is kept in memory.

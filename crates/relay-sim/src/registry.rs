@@ -5,7 +5,8 @@ mod store;
 pub(crate) use store::RegistryStore;
 
 use crate::locked;
-use crate::simulated::Simulated;
+use crate::simulated::{Rewound, Simulated};
+use crate::webhooks::Received;
 use async_trait::async_trait;
 use relay_core::grants::ApiKey;
 use relay_core::names::{KeyId, SubscriptionId, TopicId, TopicName};
@@ -17,6 +18,24 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 impl Simulated {
+    /// Notes where log and endpoints were when a rewind began and ended.
+    fn note_rewind(&self, before: Option<Arc<Subscription>>, after: &Subscription) {
+        let mut rewinds = locked(&self.stores.rewinds);
+        let ended = before.as_ref().and_then(|before| before.rewind.as_ref());
+        if let Some(rewind) = ended
+            && after.rewind.is_none()
+            && let Some(logged) = rewinds.begun.remove(&rewind.job)
+        {
+            let received = self.endpoints().with_received(<[Received]>::len);
+            let (subscription, topic) = (after.id.clone(), after.topic_id.clone());
+            rewinds.ended.push(Rewound { subscription, topic, rewind: rewind.clone(), logged, received });
+        }
+        if let Some(rewind) = &after.rewind {
+            let logged = locked(&self.stores.log).last();
+            rewinds.begun.entry(rewind.job.clone()).or_insert(logged);
+        }
+    }
+
     async fn on_registry<T: Debug + Send>(
         &self,
         name: &str,
@@ -69,7 +88,12 @@ impl Registry for Simulated {
             subscription.deleted_at,
             expect,
         );
-        let put = |registry: &mut RegistryStore| registry.put_subscription(subscription, expect);
+        let put = |registry: &mut RegistryStore| {
+            let (before, after) = (registry.subscription(&subscription.id), subscription.clone());
+            registry.put_subscription(subscription, expect)?;
+            self.note_rewind(before, &after);
+            Ok(())
+        };
         self.on_registry("registry.put_subscription", &subject, put).await
     }
 

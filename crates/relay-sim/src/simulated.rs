@@ -12,6 +12,7 @@ use crate::payloads::PayloadStore;
 use crate::queue::{QueueStore, Queued};
 use crate::random::Random;
 use crate::registry::RegistryStore;
+use crate::replays::ReplayStore;
 use crate::schedule::Scheduler;
 use crate::wake_ups::WakeUpStore;
 use crate::webhooks::Endpoints;
@@ -19,13 +20,19 @@ use futures_util::future::{Either, select};
 use relay_core::lane::{BacklogItem, LaneItem};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
-use relay_core::ports::{Clock, Ids, Ports};
+use relay_core::ports::{Clock, Ids, LogEntry, Ports};
+use relay_core::replay::Rewind;
 use relay_core::sequence::{PackSequence, Sequence};
 use relay_core::subscription::Subscription;
 use relay_core::time::Time;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// How late entries appear in a log that has several writers, and what its readers wait for.
+const SPREAD: Duration = Duration::from_millis(1_900);
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// What engine is simulated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,6 +51,28 @@ pub(crate) struct Tables {
     pub registry: RegistryStore,
 }
 
+/// A rewind that has ended.
+#[derive(Clone, Debug)]
+pub struct Rewound {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// Its topic.
+    pub topic: TopicId,
+    /// What was rewound.
+    pub rewind: Rewind,
+    /// How many entries the log had when it began.
+    pub logged: u64,
+    /// How many requests endpoints had received when it ended.
+    pub received: usize,
+}
+
+/// Rewinds: by their jobs how many entries the log had when they began, and those that ended.
+#[derive(Default)]
+pub(crate) struct Rewinds {
+    pub begun: BTreeMap<String, u64>,
+    pub ended: Vec<Rewound>,
+}
+
 pub(crate) struct Stores {
     pub shape: Shape,
     pub queue: Mutex<QueueStore>,
@@ -52,6 +81,8 @@ pub(crate) struct Stores {
     pub tables: Mutex<Tables>,
     pub wake_ups: Mutex<WakeUpStore>,
     pub wake_up_bell: Bell,
+    pub replays: Mutex<ReplayStore>,
+    pub rewinds: Mutex<Rewinds>,
     pub attempts: Mutex<AttemptStore>,
     pub dead_letters: Mutex<DeadLetterStore>,
     pub payloads: Mutex<PayloadStore>,
@@ -80,6 +111,8 @@ impl Simulated {
             tables: Mutex::default(),
             wake_ups: Mutex::default(),
             wake_up_bell: Bell::default(),
+            replays: Mutex::default(),
+            rewinds: Mutex::default(),
             attempts: Mutex::default(),
             dead_letters: Mutex::default(),
             payloads: Mutex::default(),
@@ -105,7 +138,12 @@ impl Simulated {
         let clock = Arc::new(SimulatedClock::new(scheduler.clone()));
         let random = scheduler.draw(Random::branch);
         let gate = Gate::scheduled(scheduler.clone());
-        Simulated { idle_wait: Some(Duration::from_secs(20)), ..Simulated::new(gate, clock, shape, random) }
+        let simulated = Simulated::new(gate, clock, shape, random);
+        if shape == Shape::Apart {
+            let mut log = locked(&simulated.stores.log);
+            (log.spread, log.settle) = (SPREAD, SETTLE);
+        }
+        Simulated { idle_wait: Some(Duration::from_secs(20)), ..simulated }
     }
 
     /// The ports of a machine whose clock is exact.
@@ -124,6 +162,7 @@ impl Simulated {
             lanes: this.clone(),
             wake_ups: this.clone(),
             registry: this.clone(),
+            replays: this.clone(),
             attempts: this.clone(),
             dead_letters: this.clone(),
             payloads: this.clone(),
@@ -159,6 +198,21 @@ impl Simulated {
     /// True if the log has a pack.
     pub fn is_logged(&self, topic: &TopicId, sequence: PackSequence) -> bool {
         locked(&self.stores.log).has(topic, sequence)
+    }
+
+    /// Rewinds that have ended, from an index on.
+    pub fn rewound(&self, from: usize) -> Vec<Rewound> {
+        locked(&self.stores.rewinds).ended.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// A topic's entries of the log, of those that appeared first.
+    pub fn logged(&self, topic: &TopicId, first: u64) -> Vec<LogEntry> {
+        locked(&self.stores.log).appeared(topic, first)
+    }
+
+    /// Lets readers of the log see what is not settled yet.
+    pub fn read_unsettled(&self) {
+        locked(&self.stores.log).settle = Duration::ZERO;
     }
 
     /// Looks at all lane items and backlogs.

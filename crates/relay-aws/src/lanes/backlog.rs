@@ -8,7 +8,7 @@ use crate::packs;
 use crate::table::attributes::{Row, number};
 use crate::table::{Condition, Key, Query, Table, Transacted, Transaction, Written};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use relay_core::lane::table::Progress;
+use relay_core::lane::table::{Progress, PutRule};
 use relay_core::lane::{BacklogItem, PutId};
 use relay_core::limits::BACKLOG_READ_BYTES;
 use relay_core::pack::LaneId;
@@ -43,22 +43,60 @@ impl Backlog<'_> {
         Key::new(partition(&self.lane), sequence.to_string())
     }
 
-    /// Puts an item on condition that there is none, or one that begins later.
-    pub(super) async fn put(&self, item: &BacklogItem) -> Result<(), PortError> {
-        let object = object_key(&self.lane, item.key, item.put_id);
-        let row = item_row(&self.key(item.key), item);
-        let row = packs::store(self.objects, row, &item.pack, &object).await?;
+    /// Puts an item by a rule.
+    pub(super) async fn put(&self, item: &BacklogItem, rule: PutRule) -> Result<(), PortError> {
+        for _ in 0..TURNS {
+            let Some(stands) = self.put_new(item).await? else { return Ok(()) };
+            let Some(next) = rule.begins_at(Some(Stored::of(&stands)?.next), item.next) else { return Ok(()) };
+            if self.replace(&stands, &BacklogItem { next, ..item.clone() }).await? {
+                return Ok(());
+            }
+        }
+        Err(PortError::Throttled)
+    }
+
+    /// Puts an item on condition that there is none, or one that begins later; else answers the other put that stands.
+    async fn put_new(&self, item: &BacklogItem) -> Result<Option<Row>, PortError> {
+        let row = self.row(item).await?;
         let (stored, mine) = match item.due_at {
             None => self.put_plain(row.clone(), item).await?,
             Some(at) => self.put_due(&row, item, at).await?,
         };
         if mine {
             packs::discard(self.objects, stored.as_ref()).await;
-        } else if stored.is_some_and(|stored| !is_put(&stored, item.put_id)) {
-            // Another put stands. (If it is this very one, whose answer was lost, its object is in use.)
+            return Ok(None);
+        }
+        // If it is this very put, whose answer was lost, its object is in use.
+        let other = stored.filter(|stored| !is_put(stored, item.put_id));
+        if other.is_some() {
             packs::discard(self.objects, Some(&row)).await;
         }
-        Ok(())
+        Ok(other)
+    }
+
+    /// The row of an item, whose pack is stored with it.
+    async fn row(&self, item: &BacklogItem) -> Result<Row, PortError> {
+        let object = object_key(&self.lane, item.key, item.put_id);
+        packs::store(self.objects, item_row(&self.key(item.key), item), &item.pack, &object).await
+    }
+
+    /// Puts an item in the place of a row, if that is as it was; true if it is there.
+    async fn replace(&self, stands: &Row, item: &BacklogItem) -> Result<bool, PortError> {
+        let (row, stored, key) = (self.row(item).await?, Stored::of(stands)?, self.key(item.key));
+        let same = Condition::new("putId = :p AND nextIndex = :i");
+        let same = same.value(":p", number(stored.put_id.0)).value(":i", number(stored.next));
+        let mut transaction = Transaction::default().put_if(row.clone(), same);
+        let partition = due_partition(&self.lane);
+        if let Some(before) = stored.due_at.filter(|before| Some(*before) != item.due_at) {
+            transaction = transaction.delete(&pointer_key(&partition, before, item.key));
+        }
+        if let Some(at) = item.due_at {
+            transaction = transaction.put(pointer(&partition, at, item.key));
+        }
+        let is_done = self.table.transact(transaction).await? == Transacted::Done
+            || self.table.get(&key).await?.is_some_and(|now| is_put(&now, item.put_id));
+        packs::discard(self.objects, Some(if is_done { stands } else { &row })).await;
+        Ok(is_done)
     }
 
     /// The row that was replaced and true, or the row that stands and false.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use backlog::Backlog;
 use item::{Changed, Items};
 use relay_core::lane::drain::Outcome;
-use relay_core::lane::table::{self, NewLane, Progress, Reschedule, Switched};
+use relay_core::lane::table::{self, NewLane, Progress, PutRule, Reschedule, Switched};
 use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
@@ -85,8 +85,8 @@ impl Lanes for LanesPort {
         })
     }
 
-    async fn put_backlog(&self, lane: &LaneId, item: BacklogItem) -> Result<(), PortError> {
-        self.backlog_of(lane).put(&item).await
+    async fn put_by(&self, lane: &LaneId, item: BacklogItem, rule: PutRule) -> Result<(), PortError> {
+        self.backlog_of(lane).put(&item, rule).await
     }
 
     async fn switch(&self, new: &NewLane, sooner: bool) -> Result<Switched, PortError> {

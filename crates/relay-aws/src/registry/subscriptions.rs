@@ -44,13 +44,6 @@ pub(crate) fn subscription_of(row: &Row) -> Result<Subscription, PortError> {
     record::decode(row.text("rec")?)
 }
 
-fn is_unsettled(subscription: &Subscription) -> bool {
-    subscription.resuming
-        || subscription.status == Status::Suspended
-        || subscription.failing_since.is_some()
-        || subscription.deleted_at.is_some()
-}
-
 pub(super) async fn get(table: &Table, id: &SubscriptionId) -> Result<Option<Arc<Subscription>>, PortError> {
     table.get(&key_of(id)).await?.map(|row| subscription_of(&row).map(Arc::new)).transpose()
 }
@@ -120,7 +113,7 @@ pub(super) async fn put(table: &Table, subscription: &Subscription, expect: Expe
         .put(row_at(&under_topic(&subscription.topic_id, id), subscription)?)
         .put(Row::of(&in_all(id)))
         .update_if(&lists::key_of(&subscription.topic_id), "SET v = :form ADD listVersion :one", moved);
-    transaction = if is_unsettled(subscription) {
+    transaction = if subscription.is_unsettled() {
         transaction.put(Row::of(&in_unsettled(id)))
     } else {
         transaction.delete(&in_unsettled(id))

@@ -7,9 +7,6 @@ use relay_core::ports::PortError;
 use std::collections::HashMap;
 use std::str::FromStr;
 
-/// Version of the rows' form.
-const VERSION: u64 = 1;
-
 /// A number.
 pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
@@ -30,9 +27,12 @@ pub(crate) fn binary(value: Vec<u8>) -> AttributeValue {
 pub(crate) struct Row(pub(crate) HashMap<String, AttributeValue>);
 
 impl Row {
+    /// Version of the rows' form.
+    pub(crate) const VERSION: u64 = 1;
+
     /// A row with its key and the version of its form.
     pub(crate) fn of(key: &Key) -> Row {
-        Row::default().with("pk", text(&key.pk)).with("sk", text(&key.sk)).with("v", number(VERSION))
+        Row::default().with("pk", text(&key.pk)).with("sk", text(&key.sk)).with("v", number(Row::VERSION))
     }
 
     pub(crate) fn with(mut self, name: &str, value: AttributeValue) -> Row {
@@ -50,8 +50,8 @@ impl Row {
     /// Refuses a row that a later version wrote. Projections must include `v`.
     pub(crate) fn checked(self) -> Result<Row, PortError> {
         match self.number::<u64>("v")? {
-            VERSION => Ok(self),
-            other => Err(PortError::Corrupt(format!("a row has version {other}; this broker reads {VERSION}"))),
+            Row::VERSION => Ok(self),
+            other => Err(PortError::Corrupt(format!("a row has version {other}; this broker reads {}", Row::VERSION))),
         }
     }
 

@@ -9,6 +9,7 @@ impl Background for EngineJobs {
     fn start(&self, job: Job) {
         match job {
             Job::Resume(subscription) => self.0.resume(subscription),
+            Job::Replay(subscription) => self.0.replay(subscription),
             Job::Remove(subscription) => self.0.remove(subscription),
         }
     }

@@ -18,5 +18,6 @@ mod log;
 mod pause;
 mod pull;
 mod raw_tcp;
+mod replays;
 mod segments;
 mod wait;

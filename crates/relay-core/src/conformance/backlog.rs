@@ -2,10 +2,10 @@
 
 use super::samples::{held_now, lane_of, logged, pack, rest_of, subscription_id, topic_id};
 use super::{Harness, run};
-use crate::lane::table::{Progress, Switched};
+use crate::lane::table::{Progress, PutRule, Switched};
 use crate::lane::{BacklogItem, LaneRef, PutId};
 use crate::pack::{LaneKey, Pack};
-use crate::ports::{HeadFailure, Message, Ports};
+use crate::ports::{HeadFailure, LaneLoad, Message, Ports};
 use crate::sequence::Sequence;
 use crate::time::Time;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub(super) async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         a_backlog_is_read_as_it_was_put,
         a_backlog_is_in_order_and_of_its_lane_alone,
         a_put_lowers_the_index_and_never_raises_it,
+        a_rewind_puts_anew_what_is_there_and_begins_no_later,
+        what_is_loaded_is_in_its_lanes_which_are_held,
         progress_advances_or_deletes_the_put_it_read,
         a_failed_head_keeps_its_count_until_it_advances,
         single_events_sort_before_the_rest_of_their_pack,
@@ -107,6 +109,51 @@ async fn a_put_lowers_the_index_and_never_raises_it<H: Harness>(harness: &H) {
     assert_eq!(head(0, 4).await, (0, PutId(4)));
     assert_eq!(items(&ports, &lane).await.len(), 1);
     assert_eq!(items(&ports, &lane).await[0].depth(), 4);
+}
+
+async fn a_rewind_puts_anew_what_is_there_and_begins_no_later<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let message = publish(&ports, "k", &["a", "b", "c", "d"]).await;
+    let lane = lane_of("sub", &message.pack);
+    let put = async |next, put_id, due_at| {
+        let item = BacklogItem { due_at, replay: true, ..rest_of(&message, next, put_id) };
+        ports.lanes.put_by(&lane.id, item, PutRule::Rewind).await.unwrap();
+        let items = items(&ports, &lane).await;
+        assert_eq!(items.len(), 1);
+        (items[0].next, items[0].put_id.0, items[0].due_at, items[0].replay)
+    };
+    let (early, late) = (Some(Time(1_700_000_000_001)), Some(Time(1_700_000_000_002)));
+    assert_eq!(put(2, 1, None).await, (2, 1, None, true));
+    ports.lanes.put_backlog(&lane.id, BacklogItem { due_at: early, ..rest_of(&message, 1, 2) }).await.unwrap();
+    assert_eq!(put(3, 3, late).await, (1, 3, late, true));
+    assert_eq!(put(3, 3, late).await, (1, 3, late, true), "the same put again");
+    let due = ports.lanes.due_items(&lane.id, Time(1_700_000_000_003), 10).await.unwrap();
+    assert_eq!((due.0.len(), due.1), (1, None));
+    assert_eq!(put(0, 4, None).await, (0, 4, None, true));
+    assert!(ports.lanes.due_items(&lane.id, Time(1_700_000_000_003), 10).await.unwrap().0.is_empty());
+    let late = Progress { key: rest_of(&message, 0, 3).key, put_id: PutId(3), next: None };
+    ports.lanes.progress(&lane.id, late).await.unwrap();
+    assert_eq!(items(&ports, &lane).await[0].depth(), 4, "progress of what was read before counts no more");
+}
+
+async fn what_is_loaded_is_in_its_lanes_which_are_held<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let mut loads = Vec::new();
+    for key in ["j", "k"] {
+        let messages = [publish(&ports, key, &["a", "b"]).await, publish(&ports, key, &["c"]).await];
+        let lane = lane_of("sub", &messages[0].pack);
+        let items = messages.iter().zip(1..).map(|(message, put_id)| rest_of(message, 0, put_id)).collect();
+        loads.push(LaneLoad { new: held_now(&lane, ports.clock.now()), items });
+    }
+    for version in 1..3 {
+        ports.lanes.load(loads.clone(), PutRule::Rewind).await.unwrap();
+        for load in &loads {
+            assert_eq!(items(&ports, &load.new.lane).await.len(), 2);
+            let held = ports.lanes.lane(&load.new.lane.id).await.unwrap().expect("it is held");
+            assert!(held.version >= version, "each load moves the version");
+        }
+    }
+    ports.lanes.load(Vec::new(), PutRule::Rewind).await.unwrap();
 }
 
 async fn progress_advances_or_deletes_the_put_it_read<H: Harness>(harness: &H) {

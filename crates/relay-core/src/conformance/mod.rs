@@ -16,6 +16,7 @@ pub mod log;
 pub mod payloads;
 pub mod queue;
 pub mod registry;
+pub mod replays;
 pub mod wake_ups;
 
 use crate::ports::Ports;
@@ -49,6 +50,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
     lanes::run_all(&make).await;
     wake_ups::run_all(&make).await;
     registry::run_all(&make).await;
+    replays::run_all(&make).await;
     attempts::run_all(&make).await;
     dead_letters::run_all(&make).await;
     payloads::run_all(&make).await;

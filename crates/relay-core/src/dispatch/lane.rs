@@ -86,7 +86,7 @@ impl Dispatcher {
                     if self.ports.clock.now() > lane.state.deadline {
                         match read_again(&self.ports, &lane.state).await? {
                             Some(state) => {
-                                lane.work.read_again(holds(&state));
+                                lane.work.read_again(holds(&state, &message.outgoing.pack.key));
                                 lane.state = state;
                                 hold = self.untried(&lane.state.subscription, message.suspect);
                             }
@@ -235,6 +235,7 @@ fn hold_reason(subscription: &Subscription, suspect: bool) -> HoldReason {
         Status::Paused => HoldReason::Paused,
         Status::Suspended => HoldReason::Suspended,
         Status::Disabled => HoldReason::Disabled,
+        Status::Rewinding => HoldReason::Rewinding,
         Status::Active if suspect => HoldReason::Suspect,
         Status::Active if subscription.is_drained_only() => HoldReason::RateLimited,
         Status::Active => HoldReason::Failing,

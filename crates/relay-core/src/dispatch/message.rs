@@ -6,6 +6,7 @@ use super::{Dispatcher, End, Entry, Left};
 use crate::delivery::Outgoing;
 use crate::lane::work::LaneWork;
 use crate::limits::MAX_RECEIVES;
+use crate::pack::LaneKey;
 use crate::ports::Receipt;
 use futures_util::future::join_all;
 use std::collections::VecDeque;
@@ -35,7 +36,10 @@ pub(super) struct MessageRun {
 
 impl GroupRun {
     pub fn new(entries: VecDeque<Entry>, lanes: Vec<LaneState>) -> GroupRun {
-        let run = |state: LaneState| LaneRun { work: LaneWork::new(holds(&state)), state, gone: false };
+        let Some(key) = entries.front().map(|(message, _)| message.pack.key.clone()) else {
+            return GroupRun { entries, lanes: Vec::new() };
+        };
+        let run = |state: LaneState| LaneRun { work: LaneWork::new(holds(&state, &key)), state, gone: false };
         GroupRun { entries, lanes: lanes.into_iter().map(run).collect() }
     }
 
@@ -49,8 +53,8 @@ impl GroupRun {
 }
 
 /// True if dispatch may not attempt the lane's events.
-pub(super) fn holds(state: &LaneState) -> bool {
-    state.held || !state.subscription.is_active() || state.subscription.is_drained_only()
+pub(super) fn holds(state: &LaneState, key: &LaneKey) -> bool {
+    state.held || !state.subscription.delivers(key) || state.subscription.is_drained_only()
 }
 
 impl Dispatcher {

@@ -7,7 +7,7 @@ mod unordered;
 use crate::attempt::Attempter;
 use crate::lane::{HoldReason, LaneItem, LaneRef, Lease, OwnerId};
 use crate::limits::LEASE;
-use crate::ports::{Attempt, PortError, Ports, WakeUp};
+use crate::ports::{Attempt, AttemptOutcome, PortError, Ports, WakeUp};
 use crate::subscription::{Status, Subscription};
 use crate::time::Time;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ struct Held {
     /// When this drain gives others a turn.
     turn_ends: Time,
     attempts: Vec<Attempt>,
+    /// The replay that delivered events may be part of.
+    replay: Option<String>,
 }
 
 impl Drainer {
@@ -60,7 +62,8 @@ impl Drainer {
             return Ok(None);
         };
         let ordered = lane.key.is_ordered();
-        let mut held = Held { lane, owner: lease.owner, item, turn_ends: now + TURN, attempts: Vec::new() };
+        let mut held =
+            Held { lane, owner: lease.owner, item, turn_ends: now + TURN, attempts: Vec::new(), replay: None };
         let result =
             if ordered { self.ordered(&mut held, probe).await } else { self.unordered(&mut held, probe).await };
         self.record(&mut held).await;
@@ -70,6 +73,15 @@ impl Drainer {
     async fn record(&self, held: &mut Held) {
         if held.attempts.is_empty() {
             return;
+        }
+        let replayed =
+            held.attempts.iter().filter(|attempt| attempt.replay && attempt.outcome == AttemptOutcome::Delivered);
+        let (replayed, subscription) = (replayed.count() as u64, &held.lane.subscription);
+        if let Some(job) = &held.replay
+            && replayed > 0
+            && let Err(error) = self.ports.replays.add_delivered(subscription, job, replayed).await
+        {
+            tracing::debug!(%error, "delivered events of a replay are not counted");
         }
         if let Err(error) = self.ports.attempts.record(std::mem::take(&mut held.attempts)).await {
             tracing::warn!(%error, "attempts are not recorded");
@@ -88,6 +100,7 @@ fn parked_reason(subscription: Option<&Subscription>) -> HoldReason {
     match subscription.map(|subscription| subscription.status) {
         Some(Status::Paused) => HoldReason::Paused,
         Some(Status::Suspended) => HoldReason::Suspended,
-        Some(Status::Disabled | Status::Active) | None => HoldReason::Disabled,
+        Some(Status::Rewinding | Status::Active) => HoldReason::Rewinding,
+        Some(Status::Disabled) | None => HoldReason::Disabled,
     }
 }

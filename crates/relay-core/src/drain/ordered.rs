@@ -46,6 +46,8 @@ impl Drainer {
                 Step::ReadSubscription => {
                     run.status_read_at = self.ports.clock.now();
                     run.subscription = self.ports.registry.subscription(&held.lane.subscription).await?;
+                    let last = run.subscription.as_ref().and_then(|known| known.last_replay.as_ref());
+                    held.replay = last.map(|last| last.job.clone());
                     let ready = readiness(run.subscription.as_deref(), held, probe, run.delivered);
                     run.machine.subscription(ready);
                 }
@@ -160,13 +162,13 @@ impl Drainer {
                 run.machine.sent(1);
                 return Ok(());
             }
-            if !subscription.is_active() {
+            if !subscription.delivers(&held.lane.key) {
                 run.machine.status_is_old(); // nothing to attempt: park
                 return Ok(());
             }
         }
         let now = self.ports.clock.now();
-        if let Some(limit) = subscription.rate_limit
+        if let Some(limit) = subscription.rate_limit_of(item.replay)
             && let Err(at) = self.attempter.endpoints().permit(&subscription.id, limit, now)
         {
             run.next = Reschedule { next_attempt_at: Some(at), ..as_it_is(held) };
@@ -261,7 +263,7 @@ fn readiness(
     delivered: Option<bool>,
 ) -> Readiness {
     let Some(subscription) = subscription else { return Readiness::Inactive };
-    if subscription.is_active() {
+    if subscription.delivers(&held.lane.key) {
         return Readiness::Active(subscription.revision);
     }
     let resolves = held.item.resolution.is_some_and(|resolution| resolution.action != ResolveAction::Retry);

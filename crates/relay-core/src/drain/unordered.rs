@@ -40,6 +40,8 @@ impl Drainer {
             let subscription = self.ports.registry.subscription(&held.lane.subscription).await?;
             let version = item.version;
             held.item = item;
+            let last = subscription.as_ref().and_then(|known| known.last_replay.as_ref());
+            held.replay = last.map(|last| last.job.clone());
             let probing = subscription.as_ref().is_some_and(|subscription| {
                 probe == Some(subscription.revision) && delivered.is_none() && !subscription.is_active()
             });

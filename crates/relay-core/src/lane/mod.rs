@@ -93,6 +93,8 @@ pub enum HoldReason {
     Suspended,
     /// The subscription is disabled.
     Disabled,
+    /// The subscription is being rewound.
+    Rewinding,
     /// The subscription has a rate limit: drain delivers all of its events.
     RateLimited,
     /// Dead letters were put back.

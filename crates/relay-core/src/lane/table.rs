@@ -22,10 +22,25 @@ pub struct ItemView<K, P> {
     pub revision: u64,
 }
 
-/// True if a put must write its item: there is none, or the one that is there begins later.
-/// Else there is nothing to do, and the put has succeeded.
-pub fn put_writes(existing_next: Option<u16>, next: u16) -> bool {
-    existing_next.is_none_or(|existing| existing > next)
+/// What a put does where there is an item already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PutRule {
+    /// Of an append: it is replaced if it begins later. Else the put has nothing to do, and has succeeded.
+    Append,
+    /// Of a rewind: it is replaced in any case, so that no progress of an earlier read counts any more, and begins no
+    /// later than it did.
+    Rewind,
+}
+
+impl PutRule {
+    /// The index at which the written item begins; none if nothing is written.
+    pub fn begins_at(self, existing_next: Option<u16>, next: u16) -> Option<u16> {
+        match (self, existing_next) {
+            (_, None) => Some(next),
+            (PutRule::Append, Some(existing)) => (existing > next).then_some(next),
+            (PutRule::Rewind, Some(existing)) => Some(existing.min(next)),
+        }
+    }
 }
 
 /// Progress of a delivery: the index after the last delivered event, or all of it.
@@ -235,10 +250,10 @@ mod tests {
 
     #[test]
     fn a_put_never_raises_the_index() {
-        assert!(put_writes(None, 3));
-        assert!(put_writes(Some(4), 3));
-        assert!(!put_writes(Some(3), 3));
-        assert!(!put_writes(Some(2), 3));
+        let begins = |existing| PutRule::Append.begins_at(existing, 3);
+        assert_eq!([None, Some(4), Some(3), Some(2)].map(begins), [Some(3), Some(3), None, None]);
+        let begins = |existing| PutRule::Rewind.begins_at(existing, 3);
+        assert_eq!([None, Some(4), Some(3), Some(2)].map(begins), [Some(3), Some(3), Some(3), Some(2)]);
     }
 
     #[test]

@@ -6,12 +6,14 @@ use crate::sequence::{PackSequence, Sequence};
 use crate::time::Time;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Where a reader is. Its text form is base64url of a format version, the places in order of their shards and, for one
 /// that began at a replay id, what it leaves out; it stays good whatever becomes of the entries behind it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Cursor {
     pub(super) places: [Place; LogShard::ALL.len()],
     /// Of one key, events up to this one are left out.
@@ -44,8 +46,26 @@ impl Cursor {
         Cursor { known, ..Cursor::after(LogPosition::before(since)) }
     }
 
+    /// Up to where a shard is read.
+    pub fn after_in(&self, shard: LogShard) -> LogPosition {
+        self.places[shard.index()].after
+    }
+
+    /// A shard is read up to there.
+    pub(crate) fn set_after(&mut self, shard: LogShard, after: LogPosition) {
+        self.places[shard.index()] = Place { after, within: None };
+    }
+
+    /// The same, but in no shard later than a position.
+    #[must_use]
+    pub(crate) fn no_later_than(self, position: LogPosition) -> Cursor {
+        let earlier =
+            |place: Place| if place.after > position { Place { after: position, within: None } } else { place };
+        Cursor { places: self.places.map(earlier), ..self }
+    }
+
     /// Of an entry of a shard, the index of the first event that is still to be read.
-    pub(super) fn first_unread(&self, shard: LogShard, entry: &LogEntry) -> u16 {
+    pub fn first_unread(&self, shard: LogShard, entry: &LogEntry) -> u16 {
         let of_entry = self.places[shard.index()].within.filter(|(position, _)| *position == entry.position);
         let within = of_entry.map_or(0, |(_, read)| read);
         match self.known {
@@ -101,6 +121,20 @@ impl Numbers<'_> {
 
     fn position(&mut self) -> Result<LogPosition, CursorFault> {
         Ok(LogPosition { at: Time(self.wide()?), unique: self.wide()? })
+    }
+}
+
+impl From<Cursor> for String {
+    fn from(cursor: Cursor) -> String {
+        cursor.to_string()
+    }
+}
+
+impl TryFrom<String> for Cursor {
+    type Error = CursorFault;
+
+    fn try_from(text: String) -> Result<Cursor, CursorFault> {
+        text.parse()
     }
 }
 

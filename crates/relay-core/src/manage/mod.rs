@@ -9,6 +9,7 @@ mod health;
 mod keys;
 mod lanes;
 mod redrive;
+mod replays;
 mod sample;
 mod secrets;
 mod stats;
@@ -22,6 +23,7 @@ pub use health::{Check, check_health};
 pub use keys::{NewKey, create_key, delete_key, ensure_admin_key, key, list_keys};
 pub use lanes::resolve_head;
 pub use redrive::{Selection, redrive};
+pub use replays::{ReplayOrder, begin_replay, cancel_replay, replay};
 pub use sample::send_sample;
 pub use secrets::{MAX_GRACE, MAX_LIVE_SECRETS, rotate_secret};
 pub use stats::{TopicStats, topic_stats};
@@ -32,6 +34,7 @@ pub use subscriptions::{
 pub use topics::{TopicSettings, delete_topic, ensure_system_topic, list_topics, topic, write_topic};
 pub use whereabouts::{LaneState, State, Whereabouts, whereabouts};
 
+use crate::log::ReadRefused;
 use crate::names::{KeyId, SubscriptionId, TopicName};
 use crate::ports::PortError;
 use crate::sequence::Sequence;
@@ -39,7 +42,7 @@ use crate::subscription::Status;
 use crate::time::Time;
 
 /// How often a write is repeated that others are always faster with.
-const WRITE_TRIES: usize = 20;
+pub(crate) const WRITE_TRIES: usize = 20;
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -74,6 +77,18 @@ pub enum Refused {
     /// The change means nothing in this status.
     #[error("that means nothing while the subscription is {}", status_word(*.0))]
     WrongStatus(Status),
+    /// A replay is under way: there is one at a time.
+    #[error("a replay of this subscription is under way")]
+    ReplayUnderWay,
+    /// The subscription has no such replay.
+    #[error("the subscription has no such replay")]
+    ReplayNotFound,
+    /// The replay is over.
+    #[error("the replay is over")]
+    ReplayOver,
+    /// The log cannot be read from there.
+    #[error(transparent)]
+    Log(#[from] ReadRefused),
     /// Too many secrets are in their grace.
     #[error("too many secrets are still in their grace")]
     TooManySecrets,
@@ -90,6 +105,7 @@ fn status_word(status: Status) -> &'static str {
         Status::Active => "active",
         Status::Paused => "paused",
         Status::Suspended => "suspended",
+        Status::Rewinding => "rewinding",
         Status::Disabled => "disabled",
     }
 }

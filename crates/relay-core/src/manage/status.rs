@@ -22,7 +22,7 @@ pub async fn change_status(ports: &Ports, id: &SubscriptionId, change: Change) -
         match stored.after(change, None, ports.clock.now()) {
             // The version is raised by the write itself.
             Some(next) => Ok(Subscription { version: stored.version, ..next }),
-            None if asked_for == Some(stored.status) => Ok(stored.clone()),
+            None if asked_for == Some(stored.lasting_status()) => Ok(stored.clone()),
             None => Err(Refused::WrongStatus(stored.status)),
         }
     })

@@ -1,10 +1,13 @@
 //! Subscriptions: created, changed, deleted.
 
+use super::replays::first_rewind;
 use super::secrets::new_secret;
 use super::topics::topic;
 use super::{Refused, WRITE_TRIES};
+use crate::log::Start;
 use crate::names::{SubscriptionId, TopicName};
 use crate::ports::{Expect, PortError, Ports};
+use crate::replay::LastReplay;
 use crate::retry::RetryPolicy;
 use crate::subscription::{Endpoint, Status, Subscription};
 use crate::topic::Topic;
@@ -43,18 +46,21 @@ pub async fn list_subscriptions(
     ports.registry.subscriptions(topic, after, limit).await
 }
 
-/// Creates a subscription to a topic, with a fresh secret: it gets what is accepted from now on.
+/// Creates a subscription to a topic, with a fresh secret: it gets what is accepted from now on, and before that what
+/// is in the log from `start` on. If it is rewinding, the job that loads that is still to be run.
 ///
 /// # Errors
 /// If there is no such topic; what `settings` refuses; if it cannot be written.
 pub async fn create_subscription<E: From<Refused>>(
     ports: &Ports,
     name: &TopicName,
+    start: Start,
     settings: impl FnOnce(&Topic) -> Result<SubscriptionSettings, E>,
 ) -> Result<Subscription, E> {
     let found = topic(ports, name).await?;
     let settings = settings(&found)?;
     let now = ports.clock.now();
+    let rewind = first_rewind(ports, &found, start, now).await?;
     let id = SubscriptionId::new(format!("sub_{}", ports.ids.unique()))
         .map_err(|fault| Refused::Port(PortError::Invalid(fault.to_string())))?;
     let subscription = Subscription {
@@ -65,10 +71,13 @@ pub async fn create_subscription<E: From<Refused>>(
         retry: settings.retry,
         rate_limit: settings.rate_limit,
         secrets: vec![new_secret(ports, now)],
-        status: Status::Active,
+        status: if rewind.is_some() { Status::Rewinding } else { Status::Active },
         status_reason: None,
         revision: 1,
         resuming: false,
+        resuming_key: None,
+        last_replay: rewind.as_ref().map(|rewind| LastReplay { job: rewind.job.clone(), rate_limit: None }),
+        rewind,
         failing_since: None,
         probes: 0,
         version: 1,
@@ -133,7 +142,13 @@ pub(super) async fn bury<E: From<Refused>>(
         check(stored)?;
         // A change of status in all but name: backlog items written from now on are told apart.
         let revision = stored.revision + 1;
-        Ok(Subscription { deleted_at: Some(ports.clock.now()), revision, resuming: false, ..stored.clone() })
+        Ok(Subscription {
+            deleted_at: Some(ports.clock.now()),
+            revision,
+            resuming: false,
+            resuming_key: None,
+            ..stored.clone()
+        })
     })
     .await
     .map(drop)

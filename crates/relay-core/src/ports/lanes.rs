@@ -2,13 +2,14 @@
 
 use super::PortError;
 use crate::lane::drain::Outcome;
-use crate::lane::table::{NewLane, Progress, Reschedule, Switched};
+use crate::lane::table::{NewLane, Progress, PutRule, Reschedule, Switched};
 use crate::lane::{BacklogItem, LaneItem, Lease, OwnerId, PutId, Resolution};
 use crate::names::{SubscriptionId, TopicId};
 use crate::pack::LaneId;
 use crate::sequence::Sequence;
 use crate::time::Time;
 use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 /// The state that dispatch goes by.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -38,6 +39,18 @@ impl BacklogRead {
         BacklogRead { after: same.map(|item| item.version), before, items }
     }
 }
+
+/// What is loaded into a lane.
+#[derive(Clone, Debug)]
+pub struct LaneLoad {
+    /// The lane, and what its item is created with if there is none.
+    pub new: NewLane,
+    /// What is put into its backlog, in order.
+    pub items: Vec<BacklogItem>,
+}
+
+/// Lanes that are loaded at once.
+const LOADED_AT_ONCE: usize = 16;
 
 /// What a failed attempt leaves on a backlog item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,12 +97,19 @@ pub trait Lanes: Send + Sync {
     /// If any of them is unknown.
     async fn read_state(&self, topics: &[TopicId], lanes: &[LaneId]) -> Result<StateRead, PortError>;
 
-    /// Puts a backlog item, under the condition of [`crate::lane::table::put_writes`]. A put that its condition
-    /// refuses has succeeded.
+    /// Puts a backlog item by a rule. A put that writes nothing by it has succeeded.
     ///
     /// # Errors
     /// If it may not be durable.
-    async fn put_backlog(&self, lane: &LaneId, item: BacklogItem) -> Result<(), PortError>;
+    async fn put_by(&self, lane: &LaneId, item: BacklogItem, rule: PutRule) -> Result<(), PortError>;
+
+    /// Puts a backlog item as an append does.
+    ///
+    /// # Errors
+    /// If it may not be durable.
+    async fn put_backlog(&self, lane: &LaneId, item: BacklogItem) -> Result<(), PortError> {
+        self.put_by(lane, item, PutRule::Append).await
+    }
 
     /// The switch, after the puts: bumps the lane item's version or creates it. With `sooner`, an existing lane that
     /// is due later becomes due at the new one's next attempt. The version may rise by more than one, if an adapter
@@ -110,6 +130,21 @@ pub trait Lanes: Send + Sync {
             self.put_backlog(&new.lane.id, item).await?;
         }
         self.switch(new, sooner).await
+    }
+
+    /// Loads what was read of the log: for each lane the puts by a rule, and then the switch. An adapter whose writes
+    /// share a transaction does all of it in one.
+    ///
+    /// # Errors
+    /// If some of it may not be durable.
+    async fn load(&self, lanes: Vec<LaneLoad>, rule: PutRule) -> Result<(), PortError> {
+        let loads = stream::iter(lanes).map(|LaneLoad { new, items }| async move {
+            for item in items {
+                self.put_by(&new.lane.id, item, rule).await?;
+            }
+            self.switch(&new, false).await.map(drop)
+        });
+        loads.buffer_unordered(LOADED_AT_ONCE).try_collect().await
     }
 
     /// Takes a lane's lease ([`crate::lane::table::take`]); none if it is not to be had.

@@ -8,17 +8,19 @@ mod log;
 mod payloads;
 mod queue;
 mod registry;
+mod replays;
 mod wake_ups;
 pub mod webhook;
 
 pub use attempts::{Attempt, AttemptOutcome, Attempts, AttemptsPage, DeadLetter, DeadLetters, DeadLettersPage};
 pub use clock::{Clock, Ids};
 pub use error::PortError;
-pub use lanes::{BacklogRead, HeadFailure, HeldLane, HeldLanesPage, Lanes, StateRead};
+pub use lanes::{BacklogRead, HeadFailure, HeldLane, HeldLanesPage, LaneLoad, Lanes, StateRead};
 pub use log::{EventLog, LogEntry, LogPage};
 pub use payloads::Payloads;
 pub use queue::{EventQueue, Message, QueueLag, Receipt, Sent};
 pub use registry::{Expect, IdempotentAnswer, Registry, TopicSubscriptions};
+pub use replays::Replays;
 pub use wake_ups::{WakeUp, WakeUps};
 
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct Ports {
     pub wake_ups: Arc<dyn WakeUps>,
     /// Topics, subscriptions, keys.
     pub registry: Arc<dyn Registry>,
+    /// How far replays are.
+    pub replays: Arc<dyn Replays>,
     /// What was attempted.
     pub attempts: Arc<dyn Attempts>,
     /// Events that were given up.

@@ -79,7 +79,7 @@ pub trait Registry: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Arc<Subscription>>, PortError>;
 
-    /// Subscriptions that sweep has to look at: resuming, suspended, with `failing_since` set, or deleted.
+    /// Subscriptions that sweep has to look at ([`Subscription::is_unsettled`]).
     ///
     /// # Errors
     /// If they cannot be read.

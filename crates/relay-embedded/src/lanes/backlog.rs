@@ -5,12 +5,12 @@ use crate::fault;
 use crate::readers::{row, rows};
 use crate::rows::decode_pack;
 use crate::writer::Tx;
-use relay_core::lane::table::{self, Progress, ProgressEffect};
+use relay_core::lane::table::{self, Progress, ProgressEffect, PutRule};
 use relay_core::lane::{BacklogItem, PutId};
 use relay_core::limits::BACKLOG_READ_BYTES;
-use relay_core::pack::{LaneId, Pack};
+use relay_core::pack::{LaneId, Pack, codec};
 use relay_core::ports::{HeadFailure, PortError};
-use relay_core::replay_id::LogPosition;
+use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::{PackSequence, Sequence};
 use relay_core::time::Time;
 use rusqlite::{Connection, Params, Row, params};
@@ -55,13 +55,30 @@ fn read(tx: &Tx<'_>, lane: &LaneId, key: &[u8; KEY]) -> Result<Option<Stored>, P
     })
 }
 
-/// Puts an item, if the condition holds.
-pub(super) fn put(tx: &Tx<'_>, mirror: &Arc<LaneMirror>, lane: LaneId, item: &BacklogItem) -> Result<(), PortError> {
+/// Puts an item by a rule.
+pub(super) fn put(
+    tx: &Tx<'_>,
+    mirror: &Arc<LaneMirror>,
+    lane: LaneId,
+    item: &BacklogItem,
+    rule: PutRule,
+) -> Result<(), PortError> {
     let key = encode_key(item.key)?;
     let stored = read(tx, &lane, &key)?;
-    if !table::put_writes(stored.as_ref().map(|stored| stored.next), item.next) {
-        return Ok(());
+    let Some(next) = rule.begins_at(stored.as_ref().map(|stored| stored.next), item.next) else { return Ok(()) };
+    if !insert(tx, &lane, &key, item, next)? {
+        restore(tx, item)?;
+        if !insert(tx, &lane, &key, item, next)? {
+            return Err(PortError::Invalid("a backlog item refers to what is not in the log".to_owned()));
+        }
     }
+    let depth = i64::from(item.end.saturating_sub(next)) - stored.map_or(0, |stored| stored.depth());
+    mirror.deepen(tx, lane, &item.pack.topic_id, depth);
+    Ok(())
+}
+
+/// Writes an item; false if there is no row of the log that it could refer to.
+fn insert(tx: &Tx<'_>, lane: &LaneId, key: &[u8; KEY], item: &BacklogItem, next: u16) -> Result<bool, PortError> {
     let written = tx.execute(
         "INSERT OR REPLACE INTO backlog(lane, key, position, next, past, put_id, revision, attempts, first_failed_at,
                                         due_at, replay)
@@ -70,7 +87,7 @@ pub(super) fn put(tx: &Tx<'_>, mirror: &Arc<LaneMirror>, lane: LaneId, item: &Ba
             lane.0,
             key,
             item.position.unique,
-            item.next,
+            next,
             item.end,
             item.put_id.0,
             item.revision,
@@ -80,12 +97,28 @@ pub(super) fn put(tx: &Tx<'_>, mirror: &Arc<LaneMirror>, lane: LaneId, item: &Ba
             item.replay,
         ],
     )?;
-    if written == 0 {
-        return Err(PortError::Invalid("a backlog item refers to what is not in the log".to_owned()));
-    }
-    let depth = i64::from(item.end.saturating_sub(item.next)) - stored.map_or(0, |stored| stored.depth());
-    mirror.deepen(tx, lane, &item.pack.topic_id, depth);
-    Ok(())
+    Ok(written > 0)
+}
+
+/// Puts back a row of the log that is gone, since a segment has it: its number is free for good. Its message is
+/// acknowledged and its shard compacted beyond it, so that only what refers to it sees it, and it goes when nothing
+/// does any more.
+fn restore(tx: &Tx<'_>, item: &BacklogItem) -> Result<(), PortError> {
+    let pack = &item.pack;
+    tx.execute(
+        "INSERT INTO log(position, at, shard, grp, dedup, pack)
+         SELECT ?1, ?2, number, ?3, ?4, ?5 FROM shards WHERE topic = ?6 AND shard = ?7 AND compacted >= ?1",
+        params![
+            item.position.unique,
+            item.position.at.0,
+            pack.group().0,
+            pack.dedup().0,
+            codec::encode(pack),
+            pack.topic_id.as_str(),
+            LogShard::of(&pack.key).number(),
+        ],
+    )
+    .map(drop)
 }
 
 /// Writes the progress of a delivery.

@@ -11,11 +11,11 @@ use crate::writer::{Tx, Writer};
 use async_trait::async_trait;
 use mirror::LaneMirror;
 use relay_core::lane::drain::Outcome;
-use relay_core::lane::table::{self, NewLane, Progress, Reschedule, Switched};
+use relay_core::lane::table::{self, NewLane, Progress, PutRule, Reschedule, Switched};
 use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
-use relay_core::ports::{BacklogRead, HeadFailure, HeldLane, HeldLanesPage, Lanes, PortError, StateRead};
+use relay_core::ports::{BacklogRead, HeadFailure, HeldLane, HeldLanesPage, LaneLoad, Lanes, PortError, StateRead};
 use relay_core::record;
 use relay_core::sequence::Sequence;
 use relay_core::time::Time;
@@ -108,9 +108,9 @@ impl Lanes for LanesPort {
         Ok(StateRead { versions, held: self.mirror.are_held(lanes) })
     }
 
-    async fn put_backlog(&self, lane: &LaneId, item: BacklogItem) -> Result<(), PortError> {
+    async fn put_by(&self, lane: &LaneId, item: BacklogItem, rule: PutRule) -> Result<(), PortError> {
         let (lane, mirror) = (*lane, self.mirror.clone());
-        self.writer.write(move |tx| backlog::put(tx, &mirror, lane, &item)).await
+        self.writer.write(move |tx| backlog::put(tx, &mirror, lane, &item, rule)).await
     }
 
     async fn switch(&self, new: &NewLane, sooner: bool) -> Result<Switched, PortError> {
@@ -121,11 +121,25 @@ impl Lanes for LanesPort {
         let (new, mirror) = (new.clone(), self.mirror.clone());
         let append = move |tx: &Tx<'_>| {
             for item in &items {
-                backlog::put(tx, &mirror, new.lane.id, item)?;
+                backlog::put(tx, &mirror, new.lane.id, item, PutRule::Append)?;
             }
             switch(tx, &mirror, &new, sooner)
         };
         self.writer.write(append).await
+    }
+
+    async fn load(&self, lanes: Vec<LaneLoad>, rule: PutRule) -> Result<(), PortError> {
+        let mirror = self.mirror.clone();
+        let load = move |tx: &Tx<'_>| {
+            for LaneLoad { new, items } in &lanes {
+                for item in items {
+                    backlog::put(tx, &mirror, new.lane.id, item, rule)?;
+                }
+                switch(tx, &mirror, new, false)?;
+            }
+            Ok(())
+        };
+        self.writer.write(load).await
     }
 
     async fn take_lease(

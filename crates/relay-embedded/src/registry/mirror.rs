@@ -6,7 +6,7 @@ use relay_core::grants::ApiKey;
 use relay_core::names::{KeyId, SubscriptionId, TopicId, TopicName};
 use relay_core::ports::{PortError, TopicSubscriptions};
 use relay_core::record;
-use relay_core::subscription::{Status, Subscription};
+use relay_core::subscription::Subscription;
 use relay_core::time::Time;
 use relay_core::topic::{Retention, Topic};
 use rusqlite::Connection;
@@ -178,11 +178,7 @@ impl Mirror {
     }
 
     pub(super) fn unsettled(&self) -> Vec<Arc<Subscription>> {
-        let unsettled = |one: &&Arc<Subscription>| {
-            let is_failing = one.status == Status::Suspended || one.failing_since.is_some();
-            one.resuming || is_failing || one.deleted_at.is_some()
-        };
-        read(&self.state).subscriptions.values().filter(unsettled).cloned().collect()
+        read(&self.state).subscriptions.values().filter(|one| one.is_unsettled()).cloned().collect()
     }
 
     /// A topic's list of subscriptions; none if the topic is gone.

@@ -1,7 +1,9 @@
 //! The log as files: compaction, reading across it, damage, expiry.
 
 use crate::world::{Folder, JumpingClock, drain, options, pack, ports, send};
-use relay_core::names::TopicId;
+use relay_core::lane::table::{Progress, PutRule};
+use relay_core::lane::{BacklogItem, LaneRef, PutId, rest_key};
+use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::ports::{Clock, Expect, LogEntry, PortError, Ports};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::time::Time;
@@ -300,4 +302,53 @@ async fn a_changed_retention_counts_for_what_is_compacted_after_it() {
     expire(&ports).await;
     assert_eq!((of("7d"), of("1d")), (0, 0));
     assert!(read_all(&ports, 100).await.unwrap().is_empty(), "nothing is left");
+}
+
+#[tokio::test]
+async fn what_only_a_segment_has_can_be_put_into_a_backlog() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    make_topic(&ports, Retention::Days7).await;
+    fill(&ports, 0, 40).await;
+    clock.jump(HOUR);
+    assert_eq!(compact(&ports).await, 40);
+    clock.jump(HOUR * 2);
+    assert_eq!((expire(&ports).await, rows(&folder)), (39, 1), "the last row stays");
+    let (all, newest) = (read_all(&ports, 100).await.unwrap(), newest_all(&ports, 100).await);
+    let subscription = SubscriptionId::new("sub").unwrap();
+    for entry in &all {
+        let lane = LaneRef::new(&subscription, &topic(), &entry.pack.topic, &entry.pack.key);
+        let item = BacklogItem {
+            key: rest_key(entry.sequence),
+            pack: entry.pack.clone(),
+            position: entry.position,
+            next: 0,
+            end: 1,
+            put_id: PutId(7),
+            revision: 1,
+            attempts: 0,
+            first_failed_at: None,
+            due_at: None,
+            replay: true,
+        };
+        ports.lanes.put_by(&lane.id, item, PutRule::Rewind).await.unwrap();
+        let found = ports.lanes.backlog_item(&lane.id, rest_key(entry.sequence)).await.unwrap().expect("it is there");
+        assert_eq!((found.pack, found.position), (entry.pack.clone(), entry.position));
+    }
+    assert_eq!(rows(&folder), 40);
+    assert_eq!(read_all(&ports, 7).await.unwrap(), all, "readers see each entry once");
+    assert_eq!(newest_all(&ports, 7).await, newest);
+    assert_eq!(compact(&ports).await, 0, "and nothing is compacted twice");
+    assert_eq!(drain(&ports).await, [""; 0], "nor received again");
+    for entry in &all {
+        let lane = LaneRef::new(&subscription, &topic(), &entry.pack.topic, &entry.pack.key);
+        let progress = Progress { key: rest_key(entry.sequence), put_id: PutId(7), next: None };
+        ports.lanes.progress(&lane.id, progress).await.unwrap();
+    }
+    clock.jump(DAY);
+    assert_eq!((expire(&ports).await, rows(&folder)), (39, 1), "what nothing refers to any more goes again");
+    store.close().await.unwrap();
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    assert_eq!(read_all(&crate::world::ports(&store), 100).await.unwrap(), all);
 }

@@ -84,6 +84,8 @@ kinds! {
     LaneNotFound = NOT_FOUND, "lane-not-found", "There is no such held lane";
     /// There is no such dead letter: it may have been redriven or deleted.
     DeadLetterNotFound = NOT_FOUND, "dead-letter-not-found", "There is no such dead letter";
+    /// The subscription has no such replay: its record is kept for 30 days.
+    ReplayNotFound = NOT_FOUND, "replay-not-found", "There is no such replay";
     /// Neither the log nor the record of attempts has an event of that id, as far back as they were searched.
     EventNotFound = NOT_FOUND, "event-not-found", "There is no such event";
     /// The topic's retention has passed that place of its log, or it is of an earlier topic of that name; `earliestReplayId` names the oldest event that is kept, if there is one.
@@ -100,6 +102,10 @@ kinds! {
     TopicHasSubscriptions = CONFLICT, "topic-has-subscriptions", "The topic has subscriptions";
     /// The action means nothing in the subscription's present status.
     WrongStatus = CONFLICT, "wrong-status", "Not in this status";
+    /// A replay of the subscription is under way: wait until it is done, or cancel it.
+    ReplayUnderWay = CONFLICT, "replay-under-way", "A replay is under way";
+    /// The replay is done, cancelled or failed already.
+    ReplayOver = CONFLICT, "replay-over", "The replay is over";
     /// Too many secrets are in their grace: wait until one has expired.
     TooManySecrets = CONFLICT, "too-many-secrets", "Too many live secrets";
     /// The event named is no longer the head of its lane.

@@ -8,6 +8,7 @@ mod keys;
 mod lanes;
 mod later;
 mod problems;
+mod replays;
 mod subscription_actions;
 mod subscriptions;
 mod topics;
@@ -33,6 +34,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .merge(lanes::routes())
         .merge(dead_letters::routes())
         .merge(events::routes())
+        .merge(replays::routes())
         .merge(whereabouts::routes())
         .merge(keys::routes())
         .merge(health::routes())

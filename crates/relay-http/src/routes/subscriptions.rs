@@ -65,8 +65,12 @@ async fn create(
         let none = || Problem::new(ProblemKind::InvalidField, "/topic: is required");
         let topic = draft.topic.clone().ok_or_else(none)?;
         caller.require(Action::Subscribe, &topic)?;
-        let created = manage::create_subscription(state.ports(), &topic, |topic| draft.settle(topic, None)).await?;
+        let (ports, start) = (state.ports(), draft.start);
+        let created = manage::create_subscription(ports, &topic, start, |topic| draft.settle(topic, None)).await?;
         audit.note(&caller, "subscription.created", &created.id);
+        if created.rewind.is_some() {
+            state.start(Job::Replay(created.id.clone()));
+        }
         let view = SubscriptionView::new(&created, state.ports().clock.now()).revealing(&created);
         let answer = Answer::new(StatusCode::CREATED, &view)?.secret().tagged(&tag(&created));
         Ok(answer.located(&format!("/v1/subscriptions/{}", created.id)))

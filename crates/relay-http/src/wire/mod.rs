@@ -5,6 +5,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod endpoint;
 pub(crate) mod key;
 pub(crate) mod lane;
+pub(crate) mod replay;
 pub(crate) mod retry;
 pub(crate) mod start_from;
 pub(crate) mod stats;

@@ -22,6 +22,7 @@ const STATUSES: &[(&str, Status)] = &[
     ("active", Status::Active),
     ("paused", Status::Paused),
     ("suspended", Status::Suspended),
+    ("rewinding", Status::Rewinding),
     ("disabled", Status::Disabled),
 ];
 /// Members that only the broker sets.
@@ -109,6 +110,8 @@ pub(crate) struct Draft {
     endpoint: Endpoint,
     retry: RetryDraft,
     rate_limit: Option<u32>,
+    /// Where a new one begins.
+    pub(crate) start: Start,
 }
 
 /// Reads a whole document; `present` is the subscription as it is and as clients see it, if there is one.
@@ -126,7 +129,7 @@ pub(crate) fn read(
         endpoint.map(|object| endpoint::read(object, subscription.map(|present| &present.endpoint), policy, faults));
     let retry = document.object("retry", faults).map(|object| retry::read(object, faults)).unwrap_or_default();
     let rate_limit = document.integer("rateLimit", 1..=u64::from(u32::MAX), faults);
-    start(&mut document, subscription.is_some(), faults);
+    let start = start(&mut document, subscription.is_some(), faults);
     document.fixed(FIXED, view, faults);
     document.later(LATER, faults);
     document.finish(faults);
@@ -135,6 +138,7 @@ pub(crate) fn read(
         endpoint: endpoint.unwrap_or_else(nowhere),
         retry,
         rate_limit: rate_limit.and_then(|limit| u32::try_from(limit).ok()),
+        start,
     }
 }
 
@@ -165,14 +169,12 @@ fn topic(document: &mut Object, present: Option<&Subscription>, faults: &mut Fau
 }
 
 /// `startFrom`: at a subscription's creation, `latest`.
-fn start(document: &mut Object, exists: bool, faults: &mut Faults) {
+fn start(document: &mut Object, exists: bool, faults: &mut Faults) -> Start {
     let pointer = document.pointer_to("startFrom");
-    if exists && document.has("startFrom") {
-        document.take("startFrom");
+    if exists && document.take("startFrom").is_some() {
         faults.invalid(pointer, "is said when a subscription is created");
-    } else if start_from::read(document, "startFrom", faults).is_some_and(|start| start != Start::Latest) {
-        faults.not_supported(pointer);
     }
+    start_from::read(document, "startFrom", faults).unwrap_or(Start::Latest)
 }
 
 impl Draft {

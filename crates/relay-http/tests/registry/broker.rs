@@ -10,6 +10,7 @@ use relay_core::drain::Drainer;
 use relay_core::manage;
 use relay_core::names::SubscriptionId;
 use relay_core::ports::{EventQueue, Ports, WakeUps};
+use relay_core::replay;
 use relay_core::resume;
 use relay_core::time::Time;
 use relay_http::{AdminKey, AppState, Background, Job, Options, router};
@@ -164,11 +165,13 @@ impl Broker {
 
     /// Runs dispatch, jobs and drain until nothing is left to do at this time.
     pub(crate) async fn work(&self) {
+        let mut later = Vec::new();
         loop {
             let messages = EventQueue::receive(&self.world, 10).await.unwrap();
             let wake_ups = WakeUps::receive(&self.world, 10).await.unwrap();
             let jobs: Vec<_> = self.jobs.0.lock().unwrap().drain(..).collect();
             if messages.is_empty() && wake_ups.is_empty() && jobs.is_empty() {
+                self.jobs.0.lock().unwrap().append(&mut later);
                 return;
             }
             if !messages.is_empty() {
@@ -177,6 +180,16 @@ impl Broker {
             for job in jobs {
                 match job {
                     Job::Resume(id) => resume::run(&self.ports, &id).await.unwrap(),
+                    Job::Replay(id) => {
+                        let stored = self.ports.registry.subscription(&id).await.unwrap().unwrap();
+                        let now = self.ports.clock.now();
+                        // What waits, waits by a clock that only the test moves.
+                        if stored.rewind.as_ref().is_some_and(|rewind| now < rewind.loads_at) {
+                            later.push(Job::Replay(id));
+                        } else {
+                            replay::run(&self.ports, &id, None).await.unwrap();
+                        }
+                    }
                     Job::Remove(id) => resume::remove(&self.ports, &id).await.unwrap(),
                 }
             }

@@ -59,14 +59,12 @@ async fn routes_of_later_work_say_so() {
     let path = broker.subscribe(json!({})).await;
     for (method, route) in [
         ("PUT", "/v1/channels/all".to_owned()),
-        ("POST", format!("{path}/replays")),
         ("POST", format!("{path}/verify")),
         ("GET", format!("{path}/pull")),
         ("PUT", "/v1/asyncapi".to_owned()),
         // Whatever the method: nobody is sent to look for one that works.
         ("GET", "/v1/asyncapi".to_owned()),
-        ("GET", format!("{path}/replays")),
-        ("PATCH", format!("{path}/replays/job")),
+        ("PATCH", format!("{path}/verify")),
     ] {
         let answer = broker.ask(ADMIN, method, &route, &[], Body::empty()).await;
         assert_eq!(answer.problem(), (400, "not-supported"), "{method} {route}");

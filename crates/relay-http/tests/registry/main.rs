@@ -12,6 +12,7 @@ mod lanes;
 mod log;
 mod meddler;
 mod mutations;
+mod replays;
 mod subscription_fields;
 mod subscriptions;
 mod topics;

@@ -132,8 +132,6 @@ async fn fields_of_later_work_are_refused_by_name_and_unknown_ones_too() {
         (json!({ "topic": null, "channel": "all" }), "/channel"),
         (json!({ "topic": null, "pattern": "orders.>" }), "/pattern"),
         (json!({ "channel": "all" }), "/channel"),
-        (json!({ "startFrom": "earliest" }), "/startFrom"),
-        (json!({ "startFrom": { "time": "2026-01-01T00:00:00Z" } }), "/startFrom"),
         (json!({ "endpoint": { "url": HOOK, "profile": "fortellis" } }), "/endpoint/profile"),
         (json!({ "kind": "command" }), "/kind"),
         (json!({ "verification": "challenge" }), "/verification"),

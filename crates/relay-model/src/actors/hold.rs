@@ -4,7 +4,7 @@ use super::dispatch::{act, settle};
 use crate::model::{About, Model, Next};
 use crate::planted::Planted;
 use crate::state::{Dispatch, FUTURE, Item, PAST, State, Status, dispatch_owner, lease};
-use relay_core::lane::table::{Progress, put_writes};
+use relay_core::lane::table::{Progress, PutRule};
 use relay_core::lane::tenure::Tenure;
 use relay_core::lane::work::Detached;
 use relay_core::time::Time;
@@ -12,7 +12,7 @@ use relay_core::time::Time;
 fn table_put(state: &mut State, lane: usize, key: u8, item: Item, model: &Model) {
     let slot = &mut state.lanes[lane].backlog[usize::from(key)];
     let existing = slot.map(|item| u16::from(item.next));
-    if put_writes(existing, item.next.into()) || model.plants(Planted::PutRaisesIndex) {
+    if PutRule::Append.begins_at(existing, item.next.into()).is_some() || model.plants(Planted::PutRaisesIndex) {
         *slot = Some(item);
     }
 }

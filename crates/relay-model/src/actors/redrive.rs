@@ -3,7 +3,7 @@
 use crate::model::{About, Act, Model, Next, Who};
 use crate::planted::Planted;
 use crate::state::{Item, PAST, Redrive, RedriveStep, State};
-use relay_core::lane::table::put_writes;
+use relay_core::lane::table::PutRule;
 use relay_core::lane::tenure::Tenure;
 
 pub(crate) fn next(next: &mut Next<'_>) {
@@ -82,7 +82,7 @@ fn put(state: &mut State, lane: usize, event: u8, model: &Model) {
     let put_id = state.fresh_put_id(lane, key, &model.bounds);
     let revision = state.world.revision;
     let slot = &mut state.lanes[lane].backlog[usize::from(key)];
-    if put_writes(slot.map(|item| item.next.into()), index.into()) {
+    if PutRule::Append.begins_at(slot.map(|item| item.next.into()), index.into()).is_some() {
         *slot = Some(Item { put_id, next: index, end: index + 1, revision });
     }
 }

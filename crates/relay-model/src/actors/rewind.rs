@@ -1,5 +1,5 @@
-//! Rewind: status, wait, load from the log message by message, resume. The product has no machine for it yet; its rules
-//! are the model's own, around the product's `work`, `drain` and `tenure`.
+//! Rewind: status, wait, load from the log message by message, resume: what `relay_core::replay` does in pages, with the
+//! product's own rule of what a put writes.
 
 use super::jobs::{act, change};
 use crate::bounds::Admin;
@@ -7,6 +7,7 @@ use crate::model::{About, Model, Next};
 use crate::planted::Planted;
 use crate::state::{FUTURE, Item, Load, Phase, State, Status, drain_owner, first_of};
 use relay_core::lane::drain::Step;
+use relay_core::lane::table::PutRule;
 use relay_core::lane::tenure::Tenure;
 
 pub(super) fn next(next: &mut Next<'_>) {
@@ -69,8 +70,9 @@ fn put(state: &mut State, message: u8, model: &Model) {
         if existing.is_some() && model.plants(Planted::RewindKeepsItems) {
             continue;
         }
-        let raises = model.plants(Planted::RewindRaisesIndex);
-        let next = existing.filter(|existing| *existing < next && !raises).unwrap_or(next);
+        let written = PutRule::Rewind.begins_at(existing.map(Into::into), next.into());
+        let lowered = written.and_then(|index| u8::try_from(index).ok()).unwrap_or(next);
+        let next = if model.plants(Planted::RewindRaisesIndex) { next } else { lowered };
         *slot = Some(Item { put_id, next, end: model.bounds.events[usize::from(message)], revision });
     }
 }

@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use relay_core::lane::drain::Outcome;
-use relay_core::lane::table::{self, NewLane, Progress, ProgressEffect, Reschedule, Switched};
+use relay_core::lane::table::{self, NewLane, Progress, ProgressEffect, PutRule, Reschedule, Switched};
 use relay_core::lane::tenure::Tenure;
 use relay_core::lane::{
     BacklogItem, HoldReason, LaneItem, LaneRef, Lease, OwnerId, PutId, Resolution, ResolveAction, rest_key,
@@ -55,7 +55,7 @@ pub struct HeldLane {
 impl State {
     fn with(&self, item: &BacklogItem) -> State {
         let mut after = self.clone();
-        if table::put_writes(self.backlog.get(&item.key).map(|item| item.next), item.next) {
+        if PutRule::Append.begins_at(self.backlog.get(&item.key).map(|item| item.next), item.next).is_some() {
             after.backlog.insert(item.key, Item::of(item));
         }
         after

@@ -8,11 +8,11 @@ use crate::locked;
 use crate::simulated::{Shape, Simulated};
 use async_trait::async_trait;
 use relay_core::lane::drain::Outcome;
-use relay_core::lane::table::{NewLane, Progress, Reschedule, Switched};
+use relay_core::lane::table::{NewLane, Progress, PutRule, Reschedule, Switched};
 use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution, rest_key};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::{LaneId, group_of};
-use relay_core::ports::{BacklogRead, HeadFailure, HeldLanesPage, Lanes, PortError, StateRead};
+use relay_core::ports::{BacklogRead, HeadFailure, HeldLanesPage, LaneLoad, Lanes, PortError, StateRead};
 use relay_core::sequence::Sequence;
 use relay_core::time::Time;
 use std::collections::BTreeSet;
@@ -79,9 +79,9 @@ impl Lanes for Simulated {
         self.gate.call("lanes.read_state", &lanes, read).await
     }
 
-    async fn put_backlog(&self, lane: &LaneId, item: BacklogItem) -> Result<(), PortError> {
-        let subject = (*lane, Shown(&item).to_string());
-        self.on_lanes("lanes.put_backlog", &subject, |lanes| lanes.put(lane, item)).await
+    async fn put_by(&self, lane: &LaneId, item: BacklogItem, rule: PutRule) -> Result<(), PortError> {
+        let subject = (*lane, Shown(&item).to_string(), rule);
+        self.on_lanes("lanes.put_by", &subject, |lanes| lanes.put(lane, item, rule)).await
     }
 
     async fn switch(&self, new: &NewLane, sooner: bool) -> Result<Switched, PortError> {
@@ -99,10 +99,30 @@ impl Lanes for Simulated {
         }
         let shown: Vec<_> = items.iter().map(|item| Shown(item).to_string()).collect();
         let append = |lanes: &mut LaneStore| {
-            items.into_iter().for_each(|item| lanes.put(&lane, item));
+            items.into_iter().for_each(|item| lanes.put(&lane, item, PutRule::Append));
             lanes.switch(new, sooner)
         };
         self.on_lanes("lanes.append", &(lane, shown, new.next_attempt_at, new.lease), append).await
+    }
+
+    async fn load(&self, loads: Vec<LaneLoad>, rule: PutRule) -> Result<(), PortError> {
+        if self.stores.shape == Shape::Apart {
+            for LaneLoad { new, items } in loads {
+                for item in items {
+                    self.put_by(&new.lane.id, item, rule).await?;
+                }
+                self.switch(&new, false).await?;
+            }
+            return Ok(());
+        }
+        let shown: Vec<_> = loads.iter().map(|load| (load.new.lane.id, load.items.len())).collect();
+        let load = |lanes: &mut LaneStore| {
+            for LaneLoad { new, items } in loads {
+                items.into_iter().for_each(|item| lanes.put(&new.lane.id, item, rule));
+                lanes.switch(&new, false);
+            }
+        };
+        self.on_lanes("lanes.load", &(shown, rule), load).await
     }
 
     async fn take_lease(

@@ -1,7 +1,7 @@
 //! What the tables of lanes and backlogs hold. Every condition is the core's own.
 
 use relay_core::lane::drain::Outcome;
-use relay_core::lane::table::{self, NewLane, Progress, ProgressEffect, Reschedule, Switched};
+use relay_core::lane::table::{self, NewLane, Progress, ProgressEffect, PutRule, Reschedule, Switched};
 use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
@@ -40,10 +40,10 @@ impl LaneStore {
         self.backlogs.get(lane)?.get(&key)
     }
 
-    pub fn put(&mut self, lane: &LaneId, item: BacklogItem) {
+    pub fn put(&mut self, lane: &LaneId, item: BacklogItem, rule: PutRule) {
         let backlog = self.backlogs.entry(*lane).or_default();
-        if table::put_writes(backlog.get(&item.key).map(|existing| existing.next), item.next) {
-            backlog.insert(item.key, item);
+        if let Some(next) = rule.begins_at(backlog.get(&item.key).map(|existing| existing.next), item.next) {
+            backlog.insert(item.key, BacklogItem { next, ..item });
         }
     }
 

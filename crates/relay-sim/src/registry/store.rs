@@ -4,7 +4,7 @@ use relay_core::grants::ApiKey;
 use relay_core::limits::IDEMPOTENCY_KEPT;
 use relay_core::names::{KeyId, SubscriptionId, TopicId, TopicName};
 use relay_core::ports::{Expect, IdempotentAnswer, PortError, TopicSubscriptions};
-use relay_core::subscription::{Status, Subscription};
+use relay_core::subscription::Subscription;
 use relay_core::time::Time;
 use relay_core::topic::{Retention, Topic};
 use std::collections::BTreeMap;
@@ -84,13 +84,7 @@ impl RegistryStore {
     }
 
     pub fn unsettled(&self) -> Vec<Arc<Subscription>> {
-        let unsettled = |subscription: &&Arc<Subscription>| {
-            subscription.resuming
-                || subscription.status == Status::Suspended
-                || subscription.failing_since.is_some()
-                || subscription.deleted_at.is_some()
-        };
-        self.subscriptions.values().filter(unsettled).cloned().collect()
+        self.subscriptions.values().filter(|subscription| subscription.is_unsettled()).cloned().collect()
     }
 
     pub fn put_subscription(&mut self, subscription: Subscription, expect: Expect) -> Result<(), PortError> {

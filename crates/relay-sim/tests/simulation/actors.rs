@@ -5,9 +5,12 @@ use crate::scenario::{Action, RequestPlan, SubscriptionPlan};
 use crate::world::World;
 use relay_core::ingest::{PublishRequest, publish};
 use relay_core::lane::ResolveAction;
-use relay_core::manage::{self, Refused, Selection, change_status, delete_subscription, resolve_head};
-use relay_core::names::SubscriptionId;
+use relay_core::log::{Cursor, Start};
+use relay_core::manage::{self, Refused, ReplayOrder, Selection, change_status, delete_subscription, resolve_head};
+use relay_core::names::{PartitionKey, SubscriptionId};
 use relay_core::ports::{Expect, PortError, Ports};
+use relay_core::replay::{Rewind, Until};
+use relay_core::replay_id::ReplayId;
 use relay_core::resume;
 use relay_core::sequence::Sequence;
 use relay_core::signing::Secret;
@@ -161,10 +164,22 @@ async fn subscriber(world: Arc<World>, number: usize) {
         retry: plan.retry,
         rate_limit: plan.rate_limit,
         secrets: vec![Secret::new("sec".to_owned(), [7; Secret::KEY_BYTES], now)],
-        status: Status::Active,
+        status: if plan.from_earliest { Status::Rewinding } else { Status::Active },
         status_reason: None,
         revision: 1,
         resuming: false,
+        resuming_key: None,
+        rewind: plan.from_earliest.then(|| Rewind {
+            job: format!("rpl_first_{number}"),
+            from: Cursor::default(),
+            until: None,
+            key: None,
+            began_at: now,
+            loads_at: now,
+            then: Status::Active,
+            is_cancelled: false,
+        }),
+        last_replay: None,
         failing_since: None,
         probes: 0,
         version: 1,
@@ -193,6 +208,8 @@ async fn operator(world: Arc<World>, at: u64, action: Action) {
         Action::Resolve(number, action) => resolve(&world, &World::subscription_id(number), action).await,
         Action::Delete(number) => delete(&world, &World::subscription_id(number)).await,
         Action::Redrive(number) => redrive(&world, &World::subscription_id(number)).await,
+        Action::Replay(number) => replay(&world, number).await,
+        Action::CancelReplay(number) => cancel_replay(&world, &World::subscription_id(number)).await,
         Action::DeleteDeadLetter(number) => delete_dead_letter(&world, &World::subscription_id(number)).await,
     }
 }
@@ -206,6 +223,51 @@ async fn set_status(world: &World, id: &SubscriptionId, to: Change) {
         }
     };
     request(world, "status", handle).await;
+}
+
+/// Replays from anywhere: the earliest event, a time, an event that the subscriber has received; all keys or one.
+async fn replay(world: &World, number: usize) {
+    let (id, url) = (World::subscription_id(number), &world.scenario.subscriptions[number].endpoint.url);
+    let received = world.simulated.endpoints().with_received(|received| {
+        let mine = received.iter().filter(|received| received.accepted && *received.request.url == **url);
+        let ids = mine.filter_map(|received| received.header("relay-replay-id")?.parse::<ReplayId>().ok());
+        ids.collect::<Vec<_>>()
+    });
+    let now = world.ports().clock.now();
+    let order = world.scheduler.draw(|random| {
+        let known = random.one_of(&received).copied();
+        let ago = Duration::from_millis(random.within(0..60_000));
+        let from = match (random.within(0..4), known) {
+            (0, _) => Start::Earliest,
+            (1, _) => Start::Time(now - ago),
+            (_, Some(known)) => Start::After(known),
+            (_, None) => Start::Earliest,
+        };
+        let key = random.happens(3_000).then(|| PartitionKey::new(format!("k{}", random.within(0..4))).unwrap());
+        let until = random.happens(1_500).then(|| Until::time(now - ago / 2));
+        let rate_limit = random.happens(1_000).then_some(5);
+        ReplayOrder { from, until, key, rate_limit }
+    });
+    world.scheduler.note(|| format!("replays {order:?}"));
+    let handle = |ports: Ports| async move {
+        if manage::begin_replay(&ports, &id, order).await.is_ok() {
+            // If it fails, or dies half-way, sweep goes on with it.
+            let _ = relay_core::replay::run(&ports, &id, None).await;
+        }
+    };
+    request(world, "replay", handle).await;
+}
+
+async fn cancel_replay(world: &World, id: &SubscriptionId) {
+    let id = id.clone();
+    let handle = |ports: Ports| async move {
+        if let Ok(Some(subscription)) = ports.registry.subscription(&id).await
+            && let Some(rewind) = &subscription.rewind
+        {
+            let _ = manage::cancel_replay(&ports, &subscription, &rewind.job).await;
+        }
+    };
+    request(world, "cancel", handle).await;
 }
 
 async fn resolve(world: &World, id: &SubscriptionId, action: ResolveAction) {

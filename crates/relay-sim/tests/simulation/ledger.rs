@@ -1,12 +1,12 @@
 //! What was promised and what has come of it: the invariants, checked from outside of the broker.
 
 use relay_core::names::{SubscriptionId, TopicId};
-use relay_core::pack::{GroupId, LaneId};
-use relay_core::replay_id::ReplayId;
+use relay_core::pack::{GroupId, LaneId, LaneKey};
+use relay_core::replay_id::{LogShard, ReplayId};
 use relay_core::sequence::{PackSequence, Sequence};
 use relay_core::time::Time;
 use relay_sim::webhooks::Received;
-use relay_sim::{LanesView, Queued, Simulated};
+use relay_sim::{LanesView, Queued, Rewound, Simulated};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A broken promise, in words.
@@ -30,6 +30,10 @@ struct Book {
     /// All of `owed` before this index is settled.
     settled: usize,
     accepted: BTreeMap<Sequence, Time>,
+    /// Accepted before the last rewind, and not promised anew by it.
+    done: BTreeSet<Sequence>,
+    /// Promised anew by a rewind, and not delivered since: another delivery than one of a replay may be from before.
+    anew: BTreeSet<Sequence>,
 }
 
 /// An event of a pack.
@@ -58,6 +62,7 @@ pub struct Ledger {
     queue_seen: usize,
     dead_letters_seen: usize,
     received_seen: usize,
+    rewinds_seen: usize,
     pub deliveries: u64,
     pub duplicates: u64,
     fingerprint: u64,
@@ -115,13 +120,15 @@ impl Ledger {
         let seen = self.dead_letters_seen;
         simulated.with_dead_lettered(|given_up| {
             self.excused.extend(given_up[seen..].iter().cloned());
+            for (subscription, sequence) in &given_up[seen..] {
+                let Some(known) = self.packs.get(&sequence.pack) else { continue };
+                if let Some(book) = self.books.get_mut(&(subscription.clone(), known.group)) {
+                    book.anew.remove(sequence); // redriven, it is no replay
+                }
+            }
             self.dead_letters_seen = given_up.len();
         });
-        let seen = self.received_seen;
-        simulated.endpoints().with_received(|received| {
-            self.received_seen = received.len();
-            received[seen..].iter().try_for_each(|received| self.receive(received))
-        })?;
+        self.read_received(simulated)?;
         self.check_log(simulated)?;
         simulated.with_lanes(|lanes| {
             self.check_owed(simulated, lanes)?;
@@ -161,6 +168,73 @@ impl Ledger {
         }
     }
 
+    /// Requests and ends of rewinds, in their order.
+    fn read_received(&mut self, simulated: &Simulated) -> Result<(), Violation> {
+        let rewinds = simulated.rewound(self.rewinds_seen);
+        self.rewinds_seen += rewinds.len();
+        let seen = self.received_seen;
+        let mut rewinds = rewinds.into_iter().peekable();
+        simulated.endpoints().with_received(|received| {
+            self.received_seen = received.len();
+            for (index, received) in received.iter().enumerate().skip(seen) {
+                while let Some(rewound) = rewinds.next_if(|rewound| rewound.received <= index) {
+                    self.rewound(&rewound, simulated);
+                }
+                self.receive(received)?;
+            }
+            Ok::<_, Violation>(())
+        })?;
+        rewinds.for_each(|rewound| self.rewound(&rewound, simulated));
+        Ok(())
+    }
+
+    /// A rewind promises anew what was in the log when it began, from its position on; one that was cancelled may have
+    /// loaded some of it.
+    fn rewound(&mut self, rewound: &Rewound, simulated: &Simulated) {
+        let Rewound { subscription, topic, rewind, logged, .. } = rewound;
+        let ended = self.ended.contains(subscription);
+        let mut promised: BTreeMap<GroupId, BTreeSet<Sequence>> = BTreeMap::new();
+        for entry in simulated.logged(topic, *logged) {
+            let shard = LogShard::of(&entry.pack.key);
+            let of_key = rewind.key.as_ref().is_none_or(|key| entry.pack.key.partition_key() == Some(key));
+            if !of_key || entry.position <= rewind.from.after_in(shard) {
+                continue;
+            }
+            let count = u16::try_from(entry.pack.events.len()).unwrap();
+            let end = rewind.until.map_or(count, |until| until.wanted(&entry));
+            let wanted = (rewind.from.first_unread(shard, &entry)..end).map(|index| entry.sequence.event(index));
+            promised.entry(entry.pack.group()).or_default().extend(wanted);
+            let book = self.books.entry((subscription.clone(), entry.pack.group())).or_default();
+            book.ordered = entry.pack.key.is_ordered();
+            book.lane = Some(relay_core::lane::lane_id(subscription, topic, &entry.pack.key));
+        }
+        // More than is promised may be loaded, so that the order of each lane begins anew.
+        let key = rewind.key.clone().map(LaneKey::Ordered);
+        let lane = key.map(|key| relay_core::lane::lane_id(subscription, topic, &key));
+        for ((of, group), book) in &mut self.books {
+            if of != subscription || lane.is_some_and(|lane| book.lane != Some(lane)) {
+                continue;
+            }
+            book.done.extend(std::mem::take(&mut book.accepted).into_keys());
+            book.settled = 0;
+            if rewind.is_cancelled {
+                continue;
+            }
+            for sequence in promised.remove(group).unwrap_or_default() {
+                book.done.remove(&sequence);
+                if !simulated.is_dead_letter(subscription, sequence) {
+                    book.anew.insert(sequence);
+                }
+                if let Err(place) = book.owed.binary_search(&sequence) {
+                    book.owed.insert(place, sequence);
+                }
+                if !ended && !self.waived.contains(&(subscription.clone(), sequence)) {
+                    self.open.insert((subscription.clone(), sequence));
+                }
+            }
+        }
+    }
+
     /// Order, and the same `webhook-id` on every attempt.
     fn receive(&mut self, received: &Received) -> Result<(), Violation> {
         let subscription = received.header("relay-subscription").ok_or("a request without relay-subscription")?;
@@ -190,18 +264,36 @@ impl Ledger {
             }
         }
         if received.accepted {
-            events.iter().try_for_each(|(sequence, _)| self.accept(&subscription, *sequence, received.at))?;
+            let replay = received.header("relay-replay") == Some("true");
+            events.iter().try_for_each(|(sequence, _)| self.accept(&subscription, *sequence, received.at, replay))?;
         }
         Ok(())
     }
 
-    fn accept(&mut self, subscription: &SubscriptionId, sequence: Sequence, at: Time) -> Result<(), Violation> {
+    fn accept(
+        &mut self,
+        subscription: &SubscriptionId,
+        sequence: Sequence,
+        at: Time,
+        replay: bool,
+    ) -> Result<(), Violation> {
         let Some(known) = self.packs.get(&sequence.pack) else { return Ok(()) };
         let (group, ordered) = (known.group, known.ordered);
-        self.open.remove(&(subscription.clone(), sequence));
         let book = self.books.entry((subscription.clone(), group)).or_default();
         book.ordered = ordered;
-        if book.accepted.contains_key(&sequence) {
+        if ordered && book.anew.contains(&sequence) && !replay {
+            let earlier = book.owed.iter().take_while(|owed| **owed < sequence);
+            let is_left = |owed: &Sequence| {
+                let excused = self.excused.contains(&(subscription.clone(), *owed));
+                !book.accepted.contains_key(owed) && !book.done.contains(owed) && !excused
+            };
+            if earlier.into_iter().any(is_left) {
+                return Ok(()); // sent before the rewind, by somebody who was stopped for long
+            }
+        }
+        book.anew.remove(&sequence);
+        self.open.remove(&(subscription.clone(), sequence));
+        if book.accepted.contains_key(&sequence) || book.done.contains(&sequence) {
             self.duplicates += 1;
             return Ok(());
         }
@@ -212,7 +304,7 @@ impl Ledger {
                 if *next >= sequence {
                     break;
                 }
-                if !book.accepted.contains_key(next) && !excused(next) {
+                if !book.accepted.contains_key(next) && !book.done.contains(next) && !excused(next) {
                     return Err(format!("order: {subscription} accepted {sequence} before {next}"));
                 }
                 book.settled += 1;
@@ -289,7 +381,7 @@ impl Ledger {
         });
         for lane in never_due {
             let stored = simulated.stored_subscription(&lane.subscription);
-            if stored.is_some_and(|stored| stored.is_active() && !stored.resuming) {
+            if stored.is_some_and(|stored| stored.delivers(&lane.key) && !stored.resuming) {
                 return Err(format!("forgotten: lane {} of {} is never due", lane.id, lane.subscription));
             }
         }
@@ -303,6 +395,13 @@ impl Ledger {
         if let Some((subscription, sequence)) = left.clone().next() {
             let count = left.count();
             return Some(format!("{count} events are not delivered, {sequence} of {subscription} the first"));
+        }
+        let rewinding = |id: &&SubscriptionId| {
+            let stored = simulated.stored_subscription(id).filter(|stored| stored.deleted_at.is_none());
+            stored.is_some_and(|stored| stored.rewind.is_some())
+        };
+        if let Some(id) = self.lives.keys().find(rewinding) {
+            return Some(format!("{id} is still rewound"));
         }
         if simulated.queue_length() > 0 {
             return Some(format!("{} messages are still queued", simulated.queue_length()));

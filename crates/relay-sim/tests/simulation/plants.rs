@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use relay_core::lane::drain::Outcome;
-use relay_core::lane::table::{NewLane, Progress, Reschedule, Switched};
+use relay_core::lane::table::{NewLane, Progress, PutRule, Reschedule, Switched};
 use relay_core::lane::{BacklogItem, HoldReason, LaneItem, Lease, OwnerId, PutId, Resolution};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
@@ -35,23 +35,29 @@ pub enum Plant {
     NeverDueWhilePaused,
     /// A backlog query is taken for a snapshot.
     TornReadTrusted,
+    /// A rewind leaves items alone that are in the backlog already.
+    RewoundAsAppended,
+    /// Readers of the log do not wait for what is not settled.
+    UnsettledRead,
 }
 
 impl Plant {
     /// All that are to be found.
-    pub const FAULTS: [Plant; 6] = [
+    pub const FAULTS: [Plant; 8] = [
         Plant::SkippedHold,
         Plant::AcknowledgedBeforeLogged,
         Plant::SwitchedBeforePut,
         Plant::ReleasedWithoutVersion,
         Plant::NeverDueWhilePaused,
         Plant::TornReadTrusted,
+        Plant::RewoundAsAppended,
+        Plant::UnsettledRead,
     ];
 
     /// The ports of a process in which the fault is planted.
     pub fn into_ports(self, ports: Ports, scheduler: &Scheduler) -> Ports {
         match self {
-            Plant::Nothing => ports,
+            Plant::Nothing | Plant::UnsettledRead => ports,
             Plant::AcknowledgedBeforeLogged => {
                 let log = HastyLog { inner: ports.log.clone(), scheduler: scheduler.clone() };
                 Ports { log: Arc::new(log), ..ports }
@@ -136,14 +142,15 @@ struct FaultyLanes {
 
 #[async_trait]
 impl Lanes for FaultyLanes {
-    async fn put_backlog(&self, lane: &LaneId, item: BacklogItem) -> Result<(), PortError> {
+    async fn put_by(&self, lane: &LaneId, item: BacklogItem, rule: PutRule) -> Result<(), PortError> {
         match self.plant {
             Plant::SkippedHold => Ok(()),
             Plant::SwitchedBeforePut => {
                 self.unput.lock().unwrap().entry(*lane).or_default().push(item);
                 Ok(())
             }
-            _ => self.inner.put_backlog(lane, item).await,
+            Plant::RewoundAsAppended => self.inner.put_by(lane, item, PutRule::Append).await,
+            _ => self.inner.put_by(lane, item, rule).await,
         }
     }
 

@@ -39,6 +39,8 @@ pub struct ProcessPlan {
 pub struct SubscriptionPlan {
     pub topic: u64,
     pub created_at: u64,
+    /// It gets what is in the log already.
+    pub from_earliest: bool,
     pub endpoint: Endpoint,
     pub retry: RetryPolicy,
     pub rate_limit: Option<u32>,
@@ -74,6 +76,8 @@ pub enum Action {
     Delete(usize),
     DeleteDeadLetter(usize),
     Redrive(usize),
+    Replay(usize),
+    CancelReplay(usize),
 }
 
 impl Scenario {
@@ -158,6 +162,7 @@ fn subscription(random: &mut Random, index: u64, topics: u64, storm_ms: u64, eve
     SubscriptionPlan {
         topic: random.within(0..topics),
         created_at: if random.happens(7_000) { 0 } else { random.within(0..storm_ms) },
+        from_earliest: random.happens(3_000),
         endpoint: Endpoint {
             url: format!("https://sink.example/{index}"),
             headers: Vec::new(),
@@ -208,12 +213,14 @@ fn phase(random: &mut Random) -> Vec<(u32, Reaction)> {
 fn action(random: &mut Random, storm_ms: u64, subscriptions: usize) -> (u64, Action) {
     let which = random.index(subscriptions);
     let resolve = *random.one_of(&[ResolveAction::Retry, ResolveAction::Skip, ResolveAction::DeadLetter]).unwrap();
-    let action = match random.within(0..18) {
+    let action = match random.within(0..26) {
         0..5 => Action::Pause(which),
         5..10 => Action::Resume(which),
         10..14 => Action::Resolve(which, resolve),
         14..16 => Action::Redrive(which),
         16 => Action::DeleteDeadLetter(which),
+        17..24 => Action::Replay(which),
+        24 => Action::CancelReplay(which),
         _ => Action::Delete(which),
     };
     (random.within(0..storm_ms), action)

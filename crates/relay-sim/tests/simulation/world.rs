@@ -103,6 +103,9 @@ pub fn run(seed: u64, plant: Plant, traced: bool) -> Report {
         scheduler.note(|| format!("{scenario:#?}"));
     }
     let simulated = Simulated::scheduled(&scheduler, scenario.shape);
+    if plant == Plant::UnsettledRead {
+        simulated.read_unsettled();
+    }
     let brokers = scenario.processes.iter().map(|_| {
         let clock = Arc::new(SimulatedClock::new(scheduler.clone()));
         let ports = plant.into_ports(simulated.ports_with_clock(clock.clone()), &scheduler);

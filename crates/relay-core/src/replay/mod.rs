@@ -1,0 +1,222 @@
+//! Replays: what a subscription's lanes get once more from the log, before they go on live.
+//!
+//! A replay is a *rewind*, which the model checks (`rewind` in the lane model): the status becomes `rewinding`, so that
+//! dispatch holds and drain parks; after a while nobody who read an earlier status can still send; then the log's
+//! entries from the position on are put into the lanes' backlogs, and the subscription is resumed. Backlogs are sorted by
+//! sequence, so old events are drained first and live ones follow. A replay of one key does the same with one lane.
+//!
+//! What is to be done is part of the subscription, written with its status in one write; how far it is, is a record of
+//! its own. A job that lost its process is taken up again where its last part ended.
+
+mod load;
+mod run;
+
+pub use run::run;
+
+use crate::lane::Lease;
+use crate::limits::{CLOCK_ERROR, DISPATCH_DEADLINE, STATUS_AGE};
+use crate::log::Cursor;
+use crate::names::{PartitionKey, SubscriptionId};
+use crate::pack::LaneKey;
+use crate::ports::LogEntry;
+use crate::replay_id::{LogPosition, ReplayId, key_hash};
+use crate::sequence::Sequence;
+use crate::subscription::{Status, Subscription};
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A rewind that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rewind {
+    /// The job's record.
+    pub job: String,
+    /// Where it starts.
+    pub from: Cursor,
+    /// Where it ends; none for what is in the log by now.
+    pub until: Option<Until>,
+    /// Only this key's lane, while the others go on.
+    pub key: Option<PartitionKey>,
+    /// When it was asked for.
+    pub began_at: Time,
+    /// Not before this, since somebody who read an earlier status may still send.
+    pub loads_at: Time,
+    /// The status after it, unless it is that of one key.
+    pub then: Status,
+    /// Somebody has cancelled it: what is loaded by then is delivered.
+    pub is_cancelled: bool,
+}
+
+/// The last event that a replay wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Until {
+    /// Events that were accepted later are left out,
+    pub time: Time,
+    /// but of this key (by its hash) those after this sequence.
+    pub event: Option<(u64, Sequence)>,
+}
+
+impl Until {
+    /// What was accepted up to a time.
+    pub fn time(time: Time) -> Until {
+        Until { time, event: None }
+    }
+
+    /// Of an event's key what came up to it, and of others what was accepted up to then.
+    pub fn event(id: ReplayId) -> Until {
+        Until { time: id.at, event: Some((id.key_hash, id.sequence)) }
+    }
+
+    /// The number of an entry's events that are wanted, all of them at its beginning.
+    pub fn wanted(&self, entry: &LogEntry) -> u16 {
+        let count = u16::try_from(entry.pack.events.len()).unwrap_or(u16::MAX);
+        match self.event {
+            Some((hash, last)) if hash == key_hash(&entry.pack.key) => {
+                (0..count).find(|index| entry.sequence.event(*index) > last).unwrap_or(count)
+            }
+            _ if entry.pack.accepted_at > self.time => 0,
+            _ => count,
+        }
+    }
+}
+
+/// The replay that a subscription had last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LastReplay {
+    /// The job's record.
+    pub job: String,
+    /// Most requests a second that carry events of it.
+    pub rate_limit: Option<u32>,
+}
+
+/// How far a replay is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReplayState {
+    /// The log is being loaded.
+    Running,
+    /// All is loaded; deliveries may still be under way.
+    Done,
+    /// Somebody has cancelled it, or deleted its subscription.
+    Cancelled,
+    /// The log could not be read.
+    Failed,
+}
+
+/// The record of a replay job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Replay {
+    /// Names it.
+    pub id: String,
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// How far it is.
+    pub state: ReplayState,
+    /// Why it has failed.
+    pub reason: Option<String>,
+    /// Events of the log that were looked at,
+    pub scanned: u64,
+    /// those of them that the replay wants,
+    pub matched: u64,
+    /// those of them that were put into lanes,
+    pub enqueued: u64,
+    /// and those that were delivered since; a crash may leave some of them uncounted.
+    #[serde(default)]
+    pub delivered: u64,
+    /// When it was asked for.
+    pub started_at: Time,
+    /// When its state became final.
+    pub finished_at: Option<Time>,
+    /// Up to where the log is loaded.
+    pub cursor: Cursor,
+    /// Where the log ended when the load began: up to there it is loaded. None before that.
+    pub end: Option<LogPosition>,
+    /// What was logged since may still have been queued then.
+    pub queued_since: Option<Time>,
+    /// Who works on it.
+    pub lease: Option<Lease>,
+    /// Counts the writes: the condition of each.
+    pub version: u64,
+}
+
+impl Replay {
+    /// The record of a rewind that nobody has worked on yet.
+    pub fn of(subscription: &SubscriptionId, rewind: &Rewind) -> Replay {
+        Replay {
+            id: rewind.job.clone(),
+            subscription: subscription.clone(),
+            state: ReplayState::Running,
+            reason: None,
+            scanned: 0,
+            matched: 0,
+            enqueued: 0,
+            delivered: 0,
+            started_at: rewind.began_at,
+            finished_at: None,
+            cursor: rewind.from,
+            end: None,
+            queued_since: None,
+            lease: None,
+            version: 1,
+        }
+    }
+}
+
+/// How long somebody who read an earlier status may still send: what was read is not used for longer than a bound, and
+/// a request lasts no longer than its time-out.
+pub fn wait_before_load(subscription: &Subscription, settle: Duration) -> Duration {
+    STATUS_AGE.max(DISPATCH_DEADLINE) + subscription.endpoint.timeout() + settle + CLOCK_ERROR
+}
+
+impl Subscription {
+    /// The record after a rewind has begun; none if it has one already, or its status does not go with it.
+    ///
+    /// Like every change of status it raises the revision; a rewind of one key does so, too, since it is one for that
+    /// key's lane.
+    pub fn rewound(&self, rewind: Rewind, rate_limit: Option<u32>, now: Time) -> Option<Subscription> {
+        if self.rewind.is_some() || self.status == Status::Disabled {
+            return None;
+        }
+        let status = if rewind.key.is_some() { self.status } else { Status::Rewinding };
+        Some(Subscription {
+            status,
+            status_reason: if status == self.status { self.status_reason.clone() } else { None },
+            revision: self.revision + 1,
+            version: self.version + 1,
+            updated_at: now,
+            resuming: self.resuming && status == self.status,
+            probes: if status == self.status { self.probes } else { 0 },
+            last_replay: Some(LastReplay { job: rewind.job.clone(), rate_limit }),
+            rewind: Some(rewind),
+            ..self.clone()
+        })
+    }
+
+    /// The record after its rewind has ended; none if it has none.
+    pub fn loaded(&self, now: Time) -> Option<Subscription> {
+        let rewind = self.rewind.clone()?;
+        let status = if rewind.key.is_some() { self.status } else { rewind.then };
+        // A job that is to make all lanes due makes this one due, too.
+        let resumes_all = self.resuming && self.resuming_key.is_none();
+        Some(Subscription {
+            status,
+            revision: self.revision + 1,
+            version: self.version + 1,
+            updated_at: now,
+            resuming: status == Status::Active,
+            resuming_key: if resumes_all { None } else { rewind.key },
+            rewind: None,
+            ..self.clone()
+        })
+    }
+
+    /// True if events of this key may be delivered.
+    pub fn delivers(&self, key: &LaneKey) -> bool {
+        let rewound = self.rewind.as_ref().and_then(|rewind| rewind.key.as_ref());
+        self.is_active() && (rewound.is_none() || rewound != key.partition_key())
+    }
+}

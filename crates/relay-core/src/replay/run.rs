@@ -1,0 +1,209 @@
+//! The job: wait, load, resume. Sweep goes on with it if its process is lost.
+
+use super::load::Load;
+use super::{Replay, ReplayState, Rewind};
+use crate::lane::{Lease, OwnerId};
+use crate::limits::{CLOCK_ERROR, LEASE, VISIBILITY};
+use crate::manage::WRITE_TRIES;
+use crate::names::SubscriptionId;
+use crate::ports::{Expect, PortError, Ports};
+use crate::replay_id::LogPosition;
+use crate::subscription::Subscription;
+use crate::time::Time;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often somebody who waits looks whether the replay is still wanted.
+const LOOK: Duration = Duration::from_secs(2);
+/// Pause before the end of the log is looked at again.
+const MOMENT: Duration = Duration::from_millis(250);
+
+/// Works on a subscription's rewind, and makes its lanes due at its end. Stops at a time, if it is given one: sweep goes
+/// on with it then.
+///
+/// # Errors
+/// If a store fails; sweep goes on with the job then.
+pub async fn run(ports: &Ports, id: &SubscriptionId, until: Option<Time>) -> Result<(), PortError> {
+    let Some(mut work) = Work::take(ports, id).await? else { return Ok(()) };
+    let ended = work.load(until).await;
+    let result = match ended {
+        Ok(End::Loaded) => return work.finish(ReplayState::Done, None).await,
+        Ok(End::Cancelled) => return work.finish(ReplayState::Cancelled, None).await,
+        Err(PortError::Corrupt(reason)) => return work.finish(ReplayState::Failed, Some(reason)).await,
+        Ok(End::Lost) => return Ok(()),
+        Ok(End::Later) => Ok(()),
+        Err(error) => Err(error),
+    };
+    // Whoever comes next need not wait for the end of the lease.
+    work.replay.lease = None;
+    work.write().await.and(result)
+}
+
+/// How working on it ended.
+enum End {
+    /// All is loaded.
+    Loaded,
+    /// Somebody has cancelled it.
+    Cancelled,
+    /// Its time is over.
+    Later,
+    /// It is somebody else's now, or gone.
+    Lost,
+}
+
+/// A job under its lease.
+struct Work<'a> {
+    ports: &'a Ports,
+    subscription: Arc<Subscription>,
+    rewind: Rewind,
+    replay: Replay,
+    owner: OwnerId,
+}
+
+impl<'a> Work<'a> {
+    /// Takes the lease of a subscription's job, if there is one and nobody has it.
+    async fn take(ports: &'a Ports, id: &SubscriptionId) -> Result<Option<Work<'a>>, PortError> {
+        let Some(subscription) = ports.registry.subscription(id).await? else { return Ok(None) };
+        let Some(rewind) = subscription.rewind.clone() else { return Ok(None) };
+        let now = ports.clock.now();
+        let stored = ports.replays.replay(id, &rewind.job).await?;
+        if stored.as_ref().and_then(|stored| stored.lease).is_some_and(|lease| now < lease.until) {
+            return Ok(None);
+        }
+        let (replay, expect) = match stored {
+            Some(stored) => (Replay { version: stored.version + 1, ..stored.clone() }, Expect::Version(stored.version)),
+            None => (Replay::of(id, &rewind), Expect::Absent),
+        };
+        let owner = ports.ids.owner();
+        let replay = Replay { lease: Some(Lease { owner, until: now + LEASE }), ..replay };
+        match ports.replays.put_replay(replay.clone(), expect).await {
+            Ok(()) => Ok(Some(Work { ports, subscription, rewind, replay, owner })),
+            Err(PortError::Conflict) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the record, if it is still ours.
+    async fn write(&mut self) -> Result<(), PortError> {
+        let version = self.replay.version;
+        self.replay.version += 1;
+        self.ports.replays.put_replay(self.replay.clone(), Expect::Version(version)).await
+    }
+
+    /// Writes how far it is, holds on to the lease, and looks whether it is still wanted.
+    async fn keep(&mut self) -> Result<Option<End>, PortError> {
+        let until = self.ports.clock.now() + LEASE;
+        self.replay.lease = Some(Lease { owner: self.owner, until });
+        match self.write().await {
+            Err(PortError::Conflict) => return Ok(Some(End::Lost)),
+            other => other?,
+        }
+        let stored = self.ports.registry.subscription(&self.subscription.id).await?;
+        let Some(stored) = stored.filter(|stored| stored.deleted_at.is_none()) else { return Ok(Some(End::Cancelled)) };
+        match &stored.rewind {
+            Some(rewind) if rewind.job != self.rewind.job => Ok(Some(End::Lost)),
+            Some(rewind) if rewind.is_cancelled => Ok(Some(End::Cancelled)),
+            Some(_) => {
+                self.subscription = stored;
+                Ok(None)
+            }
+            None => Ok(Some(End::Lost)),
+        }
+    }
+
+    async fn load(&mut self, until: Option<Time>) -> Result<End, PortError> {
+        let is_over = |now: Time| until.is_some_and(|until| now >= until);
+        while self.ports.clock.now() < self.rewind.loads_at {
+            if is_over(self.ports.clock.now()) {
+                return Ok(End::Later);
+            }
+            let left = self.rewind.loads_at.since(self.ports.clock.now());
+            self.ports.clock.sleep(left.min(LOOK)).await;
+            if let Some(end) = self.keep().await? {
+                return Ok(end);
+            }
+        }
+        let end = self.begin().await?;
+        if let Some(end) = self.keep().await? {
+            return Ok(end);
+        }
+        for shard in self.part_of().shards() {
+            while self.replay.cursor.after_in(shard) < end {
+                if is_over(self.ports.clock.now()) {
+                    return Ok(End::Later);
+                }
+                let loaded = self.part_of().part(shard, self.replay.cursor.after_in(shard)).await?;
+                self.replay.cursor.set_after(shard, loaded.through);
+                self.replay.scanned += loaded.scanned;
+                self.replay.matched += loaded.matched;
+                self.replay.enqueued += loaded.matched;
+                if let Some(end) = self.keep().await? {
+                    return Ok(end);
+                }
+                if loaded.is_end && loaded.through < end {
+                    // The rest is there, but not settled yet.
+                    self.ports.clock.sleep(MOMENT).await;
+                }
+            }
+        }
+        Ok(End::Loaded)
+    }
+
+    fn part_of(&self) -> Load<'_> {
+        Load {
+            ports: self.ports,
+            subscription: &self.subscription,
+            from: self.rewind.from,
+            queued_since: self.replay.queued_since,
+            until: self.rewind.until,
+            key: self.rewind.key.as_ref(),
+        }
+    }
+
+    /// Where the load ends: all that was logged before the status was changed is there by now. Reaches back to what may
+    /// still be queued. Both go by positions in the log, since clocks differ.
+    async fn begin(&mut self) -> Result<LogPosition, PortError> {
+        if let Some(end) = self.replay.end {
+            return Ok(end);
+        }
+        let newest = self.ports.log.newest(&self.subscription.topic_id, None, 1).await?;
+        let end = newest.first().map_or(LogPosition::default(), |entry| entry.position);
+        let lag = self.ports.queue.lag().await?;
+        if lag.messages > 0 {
+            // A queue that does not tell has shown each of them within its visibility.
+            let age = if lag.oldest.is_zero() { VISIBILITY } else { lag.oldest };
+            let since = end.at - age - self.ports.log.settle() - CLOCK_ERROR;
+            self.replay.queued_since = Some(since);
+            self.replay.cursor = self.replay.cursor.no_later_than(LogPosition::before(since));
+        }
+        self.replay.end = Some(end);
+        Ok(end)
+    }
+
+    /// Writes the record's end, and only then the subscription's: in between sweep would write the latter again.
+    async fn finish(mut self, state: ReplayState, reason: Option<String>) -> Result<(), PortError> {
+        self.replay.state = state;
+        self.replay.reason = reason;
+        self.replay.finished_at = Some(self.ports.clock.now());
+        self.replay.lease = None;
+        match self.write().await {
+            Err(PortError::Conflict) => return Ok(()),
+            other => other?,
+        }
+        let id = &self.subscription.id;
+        for _ in 0..WRITE_TRIES {
+            let Some(stored) = self.ports.registry.subscription(id).await? else { return Ok(()) };
+            let is_mine = stored.rewind.as_ref().is_some_and(|rewind| rewind.job == self.rewind.job);
+            if !is_mine || stored.deleted_at.is_some() {
+                return Ok(());
+            }
+            let Some(next) = stored.loaded(self.ports.clock.now()) else { return Ok(()) };
+            match self.ports.registry.put_subscription(next, Expect::Version(stored.version)).await {
+                Ok(()) => return crate::resume::run(self.ports, id).await,
+                Err(PortError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(PortError::Conflict)
+    }
+}
