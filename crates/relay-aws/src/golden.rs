@@ -185,8 +185,8 @@ fn a_backlog_item_is_read_with_its_pack_inside_or_beside() {
 
 #[test]
 fn an_item_of_the_log_is_read() {
-    let bytes = kept("log.zst", || log::encode(&[(sequence(), &pack())]).unwrap());
-    assert_eq!(log::decode(&bytes), Ok(vec![(sequence(), Arc::new(pack()))]));
+    let bytes = kept("log.zst", || log::item::encode(&[(sequence(), &pack())]).unwrap());
+    assert_eq!(log::item::decode(&bytes), Ok(vec![(sequence(), Arc::new(pack()))]));
 }
 
 #[test]

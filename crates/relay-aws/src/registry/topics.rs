@@ -53,6 +53,12 @@ pub(super) async fn list(table: &Table, after: Option<&TopicName>, limit: usize)
     Ok(topics)
 }
 
+/// All topics, deleted ones among them.
+pub(crate) async fn all(table: &Table) -> Result<Vec<Arc<Topic>>, PortError> {
+    let rows = table.query(Query::of(PARTITION)).await?;
+    rows.iter().map(|row| topic_of(row).map(Arc::new)).collect()
+}
+
 pub(super) async fn put(table: &Table, topic: &Topic, expect: Expect) -> Result<(), PortError> {
     let condition = match expect {
         // A deleted topic's place is taken by the next one of its name; its own list stays, and stays gone.
