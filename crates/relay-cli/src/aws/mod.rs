@@ -1,6 +1,7 @@
 //! `relay aws`: what an operator does to a broker on AWS beside deploying it.
 
 mod admin_key;
+mod compact;
 mod init;
 mod new_era;
 mod resources;
@@ -30,6 +31,7 @@ enum Command {
     Init(init::InitArgs),
     AdminKey(admin_key::AdminKeyArgs),
     NewEra(new_era::NewEraArgs),
+    Compact(compact::CompactArgs),
 }
 
 /// Runs a command.
@@ -41,6 +43,7 @@ pub async fn run(args: AwsArgs) -> Result<(), Failure> {
         Command::Init(args) => init::run(args).await,
         Command::AdminKey(args) => admin_key::run(args).await,
         Command::NewEra(args) => new_era::run(args).await,
+        Command::Compact(args) => compact::run(args).await,
     }
 }
 
