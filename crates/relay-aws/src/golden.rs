@@ -190,6 +190,43 @@ fn an_item_of_the_log_is_read() {
 }
 
 #[test]
+fn a_shard_of_the_log_is_read_with_and_without_a_claim() {
+    let position = |unique| LogPosition { at: AT, unique };
+    let path = "events/retention=7d/topic=orders/topicid=top_1/date=2026-11-18/hour=11/a-b-2.jsonl.zst".to_owned();
+    let span = log::shard::Span { first: position(7), through: position(255), path: path.clone() };
+    let claimed = log::shard::Shard { compacted: position(5), pending: Some(span), bytes_per_second: 9 };
+    let row = kept_row("log-shard.json", || {
+        Row::of(&Key::new("LOG#top_1#2", "SHARD"))
+            .with("compactedThrough", text("1795000000000-00000000000000000005"))
+            .with("pendingFirst", text("1795000000000-00000000000000000007"))
+            .with("pendingThrough", text("1795000000000-00000000000000000255"))
+            .with("pendingPath", text(&path))
+            .with("bytesPerSecond", number(9))
+    });
+    assert_eq!(log::shard::shard_of(&row), Ok(claimed.clone()));
+    let mut free = row;
+    for name in ["pendingFirst", "pendingThrough", "pendingPath"] {
+        free.0.remove(name);
+    }
+    assert_eq!(log::shard::shard_of(&free), Ok(log::shard::Shard { pending: None, ..claimed }));
+
+    let segment = log::shard::Segment {
+        path,
+        first: position(7),
+        last: position(130),
+        events: 12,
+        bytes: 3_456,
+        index_at: 3_000,
+        checksum: "ab".repeat(32),
+    };
+    let (topic, shard) = (pack().topic_id, relay_core::replay_id::LogShard::ALL[2]);
+    let row = kept_row("log-segment.json", || log::shard::segment_row(&topic, shard, &segment));
+    let week = std::time::Duration::from_secs(7 * 86_400);
+    assert_eq!(log::shard::segment_of(&row, AT), Ok(Some(segment)));
+    assert_eq!(log::shard::segment_of(&row, AT + week), Ok(None), "its class has passed");
+}
+
+#[test]
 fn an_item_of_attempts_is_read() {
     let attempt = Attempt {
         subscription: subscription_id(),

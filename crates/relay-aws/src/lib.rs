@@ -5,7 +5,7 @@
 //! | `EventQueue` | FIFO queue; group and deduplication ids are hashes |
 //! | `WakeUps` | standard queue with a delay for each message |
 //! | `Lanes`, `Registry`, `Replays`, `Attempts`, `DeadLetters` | the table |
-//! | `EventLog` | the table; large entries in `staging/` |
+//! | `EventLog` | hot: the table, large entries in `staging/`; segments: `events/` |
 //! | `Payloads` | `payloads/` |
 //!
 //! Packs of held events and dead letters that are too large for a row lie in `held/`, messages that cannot be decoded

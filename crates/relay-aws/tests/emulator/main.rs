@@ -9,5 +9,6 @@ mod details;
 mod faulted;
 mod killed;
 mod lossy;
+mod segments;
 mod wire;
 mod world;

@@ -159,6 +159,7 @@ pub async fn all() -> Vec<(String, Usage)> {
     flows.extend(large().await);
     flows.extend(failing().await);
     flows.extend(given_up().await);
+    flows.extend(compacted().await);
     flows.extend(idle().await);
     flows
 }
@@ -222,9 +223,49 @@ async fn given_up() -> Vec<(String, Usage)> {
     ]
 }
 
+/// Longer than an entry waits to be compacted.
+const QUARTER: Duration = Duration::from_secs(16 * 60);
+
+impl Stage {
+    /// Compacts what is due, which takes so many events.
+    async fn compact(&self, events: u64) {
+        let (log, clock) = (&self.process.ports.log, &self.process.ports.clock);
+        let mut compacted = 0;
+        loop {
+            match log.compact(clock.now()).await.unwrap() {
+                0 => break,
+                some => compacted += some,
+            }
+        }
+        assert_eq!(compacted, events);
+    }
+}
+
+/// The log of a quarter of an hour, written into the bucket.
+async fn compacted() -> Vec<(String, Usage)> {
+    let mut stage = Stage::new(1).await;
+    stage.broker.clock.advance(QUARTER);
+    let one = stage.measure(1, async || stage.compact(1).await).await;
+    for _ in 0..10 {
+        stage.publish(100, 10).await;
+        stage.drain_queue().await;
+    }
+    stage.broker.clock.advance(QUARTER);
+    let many = stage.measure(1000, async || stage.compact(1000).await).await;
+    vec![
+        ("compaction: a quarter of an hour with 1 event".to_owned(), one),
+        ("compaction: a quarter of an hour with 1000 events".to_owned(), many),
+    ]
+}
+
 /// What runs though nothing happens.
 async fn idle() -> Vec<(String, Usage)> {
     let stage = Stage::new(1).await;
+    stage.broker.clock.advance(QUARTER);
+    stage.compact(1).await;
+    // What it learns of the log serves a process for a quarter of an hour.
+    stage.broker.clock.advance(QUARTER);
+    let look = stage.measure(1, async || stage.compact(0).await).await;
     let receive = stage.measure(1, async || assert_eq!(stage.process.dispatch_once().await, 0)).await;
     let wake_ups = stage.measure(1, async || assert_eq!(stage.process.drain_once().await, 0)).await;
     let sweep = stage.measure(1, async || stage.process.sweeper.run().await).await;
@@ -232,6 +273,7 @@ async fn idle() -> Vec<(String, Usage)> {
         ("idle: a receive of the event queue".to_owned(), receive),
         ("idle: a receive of the wake-ups' queue".to_owned(), wake_ups),
         ("idle: a sweep".to_owned(), sweep),
+        ("idle: a look at the logs of 2 topics".to_owned(), look),
     ]
 }
 
