@@ -37,7 +37,7 @@ test: prerequisites ## Test everything: Rust, AWS on emulators of its own, the b
 	scripts/with-emulator.sh up $(MAKE) --no-print-directory on-localstack deployed
 
 .PHONY: test-interop
-test-interop: build interop ## Only the tests of the binary against other people's libraries, and of the README
+test-interop: build interop ## Only the tests of the binary against other people's libraries and DuckDB, and of the README
 
 .PHONY: test-adapters
 test-adapters: ## Only the adapters to SQS, DynamoDB and S3, on MiniStack and on LocalStack
@@ -50,7 +50,8 @@ test-deployed: build functions ## Only the deployed template, end to end on Loca
 
 .PHONY: interop
 interop:
-	python=$$(scripts/python.sh venv) && RELAY_BIN=$(RELAY_BIN) "$$python" -m pytest tests/interop
+	python=$$(scripts/python.sh venv) && \
+	  RELAY_BIN=$(RELAY_BIN) scripts/with-emulator.sh ministack "$$python" -m pytest tests/interop
 
 .PHONY: on-localstack
 on-localstack:

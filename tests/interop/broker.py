@@ -27,16 +27,16 @@ def relay_binary() -> Path:
 
 
 class Broker:
-    """One `relay serve` on a free port, with its data in a folder of its own."""
+    """One `relay serve` on a free port, with its data in a folder of its own, or in the resources on AWS that are named."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, resources: dict[str, str] | None = None) -> None:
         binary = relay_binary()
         assert binary.is_file(), f"there is no {binary}: run `make build`, or name another by RELAY_BIN"
         # Settings of the caller's shell must not leak into the broker.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RELAY_")}
         self.process = subprocess.Popen(
-            [binary, "serve", "--listen", "127.0.0.1:0", "--data", str(data)],
-            env=environment | {"RELAY_ADMIN_KEY": ADMIN_KEY},
+            [binary, "serve", "--listen", "127.0.0.1:0", *(["--aws"] if resources else ["--data", str(data)])],
+            env=environment | {"RELAY_ADMIN_KEY": ADMIN_KEY} | (resources or {}),
             cwd=data.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 
 import duckdb
 import pytest
 
-from broker import ROOT, Broker, relay_binary
+from broker import Broker, relay_binary
+from log_lines import BATCH, KEYS, batch, documented_query
 
-COUNT, KEYS = 3_000, 10
-
-
-def batch(first: int, count: int) -> bytes:
-    """So many events of 1 KiB and more, on ten keys."""
-    event = {"specversion": "1.0", "source": "/shop", "type": "order.placed"}
-    text = "".join(chr(ord("a") + at % 26) for at in range(900))
-    numbers = range(first, first + count)
-    keyed = ((n, event | {"id": f"order-{n}", "partitionkey": f"customer-{n % KEYS}"}) for n in numbers)
-    return json.dumps([event | {"data": {"number": n, "total": n / 4, "text": text}} for n, event in keyed]).encode()
+COUNT = 3_000
 
 
 def log(command: str, data) -> subprocess.CompletedProcess:
@@ -35,7 +26,7 @@ def data(tmp_path):
     for topic in ("orders", "bills"):
         broker.call("PUT", f"/v1/topics/{topic}", 201, json={"retention": "30d"})
         for first in range(0, COUNT, 1000):
-            broker.publish(topic, batch(first, 1000), {"content-type": "application/cloudevents-batch+json"})
+            broker.publish(topic, batch(first, 1000), BATCH)
     # Data that is no object, and an event without a key or with line breaks, are lines like any other.
     broker.publish("orders", b'[1,\n 2]', {"content-type": "application/json"})
     broker.publish("orders", b"plain text", {"content-type": "text/plain", "ce-id": "t", "ce-source": "/s", "ce-type": "t", "ce-specversion": "1.0"})
@@ -46,8 +37,7 @@ def data(tmp_path):
 
 
 def test_duckdb_reads_what_was_accepted(data, monkeypatch):
-    text = (ROOT / "docs" / "log.md").read_text()
-    (query,) = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    query = documented_query()
     # The query of the docs names the folder as it is beside the working directory.
     monkeypatch.chdir(data.parent)
     # Times with a zone would need another package here.
