@@ -6,7 +6,7 @@ use crate::simulated::Simulated;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use relay_core::names::TopicId;
-use relay_core::pack::Pack;
+use relay_core::pack::{LaneKey, Pack};
 use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
@@ -131,6 +131,18 @@ impl EventLog for Simulated {
     ) -> Result<LogPage, PortError> {
         let read = || Ok(locked(&self.stores.log).read(topic, shard, after, limit, self.clock.now()));
         self.gate.call("log.read", topic, read).await
+    }
+
+    async fn read_key(
+        &self,
+        topic: &TopicId,
+        key: &LaneKey,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        let mut page = EventLog::read(self, topic, LogShard::of(key), after, limit).await?;
+        page.entries.retain(|entry| entry.pack.key == *key);
+        Ok(page)
     }
 
     fn news(&self) -> BoxFuture<'static, ()> {

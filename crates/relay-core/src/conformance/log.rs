@@ -16,6 +16,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         a_shard_is_read_forward_in_parts,
         what_was_appended_together_is_read_apart,
         reading_starts_at_a_time,
+        of_a_key_that_is_asked_for_nothing_is_left_out,
         where_reading_ended_it_goes_on,
         what_is_younger_than_the_retention_stays,
         what_is_past_the_retention_goes,
@@ -195,6 +196,42 @@ async fn reading_starts_at_a_time<H: Harness>(harness: &H) {
     assert_eq!(since(third).await, ["e3", "e4", "e5"]);
     assert_eq!(since(third.previous()).await, ["e2", "e3", "e4", "e5"]);
     assert_eq!(since(LogPosition::before(ports.clock.now() + DAY)).await, [""; 0]);
+}
+
+async fn of_a_key_that_is_asked_for_nothing_is_left_out<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let mut sent: HashMap<String, Vec<String>> = HashMap::new();
+    for at in 0..24 {
+        let key = format!("k{}", at % 8);
+        let message = logged(&ports, pack("orders", &key, &[&format!("e{at:02}"), &format!("e{at:02}-2")])).await;
+        sent.entry(key).or_default().push(message.pack.events[0].id.clone());
+        acknowledge(&ports, &message).await;
+    }
+    settle(harness).await;
+    for limit in [1, 2, 100] {
+        for (key, expected) in &sent {
+            let (key, mut after, mut ids) = (ordered(key), LogPosition::default(), Vec::new());
+            for round in 0.. {
+                assert!(round < 1000, "reading does not end");
+                let page = ports.log.read_key(&topic_id("orders"), &key, after, limit).await.unwrap();
+                assert!(page.entries.len() <= limit);
+                assert!(page.entries.iter().all(|entry| after < entry.position && entry.position <= page.through));
+                assert!(!page.is_more || page.through > after, "it gets on");
+                // Others may be there, of the same shard.
+                assert!(page.entries.iter().all(|entry| LogShard::of(&entry.pack.key) == LogShard::of(&key)));
+                let of_key = page.entries.iter().filter(|entry| entry.pack.key == key);
+                ids.extend(of_key.map(|entry| {
+                    assert_eq!(entry.pack.events.len(), 2, "entries are whole");
+                    entry.pack.events[0].id.clone()
+                }));
+                after = page.through;
+                if !page.is_more {
+                    break;
+                }
+            }
+            assert_eq!(&ids, expected, "{limit} at a time");
+        }
+    }
 }
 
 async fn where_reading_ended_it_goes_on<H: Harness>(harness: &H) {

@@ -23,6 +23,7 @@
 use crate::event::write::{Payload, Stamp, structured};
 use crate::event::{AttributeValue, Event, EventData, StoredData, StoredForm};
 use crate::json::read::{Cursor, JsonFault};
+use crate::json::write::{number, string};
 use crate::limits::MAX_JSON_DEPTH;
 use crate::names::{NameFault, PartitionKey};
 use crate::pack::LaneKey;
@@ -111,6 +112,22 @@ pub fn write(out: &mut Vec<u8>, entry: &LogEntry, index: u16) {
     let replay_id = ReplayId::logged(key, entry.position, sequence);
     structured(out, &kept, &Stamp { sequence, key: key.partition_key(), replay_id }, &payload);
     out.push(b'\n');
+}
+
+/// Bytes that every line of a key has, and few others: whoever looks for its lines reads those alone.
+pub fn mark_of(key: &LaneKey) -> Vec<u8> {
+    let mut mark = Vec::new();
+    match key {
+        LaneKey::Ordered(key) => {
+            mark.extend_from_slice(b"\"partitionkey\":");
+            string(&mut mark, key.as_str());
+        }
+        LaneKey::Unordered(group) => {
+            mark.extend_from_slice(b"\"relaygroup\":");
+            number(&mut mark, group);
+        }
+    }
+    mark
 }
 
 /// A position's text, which sorts as it does.
@@ -304,14 +321,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_event_comes_back_as_it_was_from_one_line_of_json(event in event(), ordered: bool) {
+        fn an_event_comes_back_as_it_was_from_one_line_of_json(event in event(), text in "\\PC{1,40}", ordered: bool) {
             let key = match ordered {
-                true => LaneKey::Ordered(PartitionKey::new("k\u{1F511} \"").unwrap()),
+                true => LaneKey::Ordered(PartitionKey::new(format!("k\u{1F511} \"\\/\t{text}")).unwrap()),
                 false => LaneKey::Unordered(255),
             };
             let entry = entry(key.clone(), vec![plain(), event.clone()]);
             let line = line_of(&entry, 1);
             prop_assert_eq!(line.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count(), 1);
+            let mark = mark_of(&key);
+            prop_assert!(line.windows(mark.len()).any(|window| window == &mark[..]));
             let expected = Line {
                 event,
                 key,

@@ -5,7 +5,7 @@
 //! that far ahead can put them in order.
 
 use crate::names::TopicId;
-use crate::pack::GroupId;
+use crate::pack::{GroupId, LaneKey};
 use crate::ports::{EventLog, LogEntry, PortError};
 use crate::replay_id::{LogPosition, LogShard};
 use std::collections::{HashMap, HashSet};
@@ -24,19 +24,40 @@ pub(super) struct Part {
     pub(super) is_more: bool,
 }
 
-/// Reads so many entries of a shard, and as far ahead as is needed to know their order.
+/// What is read: a shard, or what it holds of a key and perhaps of others.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    Shard(LogShard),
+    Key(&'a LaneKey),
+}
+
+impl Source<'_> {
+    pub(super) fn shard(self) -> LogShard {
+        match self {
+            Source::Shard(shard) => shard,
+            Source::Key(key) => LogShard::of(key),
+        }
+    }
+}
+
+/// Reads so many entries, and as far ahead as is needed to know their order. That is an order of each key, so it is not
+/// in the way that others may be left out.
 pub(super) async fn read(
     log: &dyn EventLog,
     topic: &TopicId,
-    shard: LogShard,
+    source: Source<'_>,
     after: LogPosition,
     limit: usize,
 ) -> Result<Part, PortError> {
-    let page = log.read(topic, shard, after, limit).await?;
+    let page_after = |after| match source {
+        Source::Shard(shard) => log.read(topic, shard, after, limit),
+        Source::Key(key) => log.read_key(topic, key, after, limit),
+    };
+    let page = page_after(after).await?;
     let (mut entries, mut end, mut is_more) = (page.entries, page.through, page.is_more);
     let window = log.settle() / 2;
     while is_more && !window.is_zero() && end.at <= page.through.at + window {
-        let next = log.read(topic, shard, end, limit).await?;
+        let next = page_after(end).await?;
         (end, is_more) = (next.through, next.is_more);
         entries.extend(next.entries);
     }

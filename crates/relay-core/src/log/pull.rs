@@ -1,11 +1,12 @@
 //! The events that follow a cursor.
 
 use super::cursor::Place;
-use super::order::{self, Part};
+use super::order::{self, Part, Source};
 use super::start::check;
 use super::{Cursor, ReadRefused};
 use crate::delivery::{EventRef, Outgoing};
 use crate::names::{PartitionKey, TopicId};
+use crate::pack::LaneKey;
 use crate::ports::{EventLog, LogEntry, PortError, Ports};
 use crate::replay_id::{LogPosition, LogShard};
 use crate::topic::Topic;
@@ -21,7 +22,8 @@ const MAX_BYTES: usize = 3 * 1024 * 1024;
 /// Entries of a shard read at once, at most and at least.
 const PAGE: usize = 200;
 const MIN_PAGE: usize = 16;
-/// Entries looked at, wanted or not, before time is taken into account,
+/// Entries looked at, wanted or not, before time is taken into account: a page counts for [`PAGE`] of them at least, as
+/// what it leaves out is looked at, too;
 const MAX_SCANNED: usize = 50_000;
 /// and how long an answer is looked for while there is more to look at.
 const SCAN: Duration = Duration::from_secs(15);
@@ -36,11 +38,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn shards(&self) -> Vec<LogShard> {
-        match &self.key {
-            Some(key) => vec![LogShard::of(&crate::pack::LaneKey::Ordered(key.clone()))],
-            None => LogShard::ALL.to_vec(),
-        }
+    fn lane_key(&self) -> Option<LaneKey> {
+        self.key.clone().map(LaneKey::Ordered)
     }
 
     fn takes(&self, entry: &LogEntry) -> bool {
@@ -58,7 +57,8 @@ pub struct Pulled {
 }
 
 /// A shard that is being read.
-struct Reader {
+struct Reader<'a> {
+    source: Source<'a>,
     shard: LogShard,
     /// Where its part began.
     after: LogPosition,
@@ -69,12 +69,13 @@ struct Reader {
     read: u16,
 }
 
-impl Reader {
-    async fn fill(&mut self, log: &dyn EventLog, topic: &TopicId, limit: usize) -> Result<(), PortError> {
+impl Reader<'_> {
+    /// Reads the next part. Answers how many entries were looked at for it.
+    async fn fill(&mut self, log: &dyn EventLog, topic: &TopicId, limit: usize) -> Result<usize, PortError> {
         let limit = limit.clamp(MIN_PAGE, PAGE);
-        self.part = order::read(log, topic, self.shard, self.after, limit).await?;
+        self.part = order::read(log, topic, self.source, self.after, limit).await?;
         (self.next, self.read) = (0, 0);
-        Ok(())
+        Ok(self.part.positions.len().max(PAGE))
     }
 
     fn is_drained(&self) -> bool {
@@ -137,14 +138,20 @@ async fn read(
     wanted: &Wanted,
     most: usize,
 ) -> Result<(Pulled, bool), PortError> {
-    let readers = wanted.shards().into_iter().map(|shard| async move {
+    let key = wanted.lane_key();
+    let sources = match &key {
+        Some(key) => vec![Source::Key(key)],
+        None => LogShard::ALL.map(Source::Shard).to_vec(),
+    };
+    let readers = sources.into_iter().map(|source| async move {
+        let shard = source.shard();
         let after = cursor.places[shard.index()].after;
-        let mut reader = Reader { shard, after, part: Part::default(), next: 0, read: 0 };
-        reader.fill(log, topic, wanted.limit).await?;
-        Ok::<_, PortError>(reader)
+        let mut reader = Reader { source, shard, after, part: Part::default(), next: 0, read: 0 };
+        let looked = reader.fill(log, topic, wanted.limit).await?;
+        Ok::<_, PortError>((reader, looked))
     });
-    let mut readers = try_join_all(readers).await?;
-    let mut scanned: usize = readers.iter().map(|reader| reader.part.positions.len()).sum();
+    let (mut readers, looked): (Vec<_>, Vec<_>) = try_join_all(readers).await?.into_iter().unzip();
+    let mut scanned: usize = looked.into_iter().sum();
     let (mut events, mut bytes, mut is_end) = (Vec::new(), 0, false);
     'reading: loop {
         for reader in readers.iter_mut().filter(|reader| reader.is_drained() && reader.part.is_more) {
@@ -152,8 +159,7 @@ async fn read(
                 break 'reading;
             }
             reader.after = reader.part.through;
-            reader.fill(log, topic, PAGE).await?;
-            scanned += reader.part.positions.len();
+            scanned += reader.fill(log, topic, PAGE).await?;
         }
         let heads = readers.iter_mut().filter(|reader| !reader.is_drained());
         let Some(reader) = heads.min_by_key(|reader| reader.head()) else {

@@ -2,7 +2,7 @@
 
 use super::{Message, PortError};
 use crate::names::TopicId;
-use crate::pack::Pack;
+use crate::pack::{LaneKey, Pack};
 use crate::replay_id::{LogPosition, LogShard};
 use crate::sequence::PackSequence;
 use crate::time::Time;
@@ -67,6 +67,21 @@ pub trait EventLog: Send + Sync {
         after: LogPosition,
         limit: usize,
     ) -> Result<LogPage, PortError>;
+
+    /// As [`EventLog::read`], of the shard of a key, for a reader who wants nothing else of it: entries of other keys may
+    /// be left out, so that a page may have none although there are more.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    async fn read_key(
+        &self,
+        topic: &TopicId,
+        key: &LaneKey,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        self.read(topic, LogShard::of(key), after, limit).await
+    }
 
     /// Completes when something may have been appended since this was called, at the latest after a moment that the
     /// adapter chooses.
