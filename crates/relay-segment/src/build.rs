@@ -1,6 +1,7 @@
 //! Making a segment.
 
 use crate::index::{Frame, Index};
+use crate::keys::FrameKeys;
 use bytes::Bytes;
 use relay_core::log::line;
 use relay_core::names::{TopicId, TopicName};
@@ -18,6 +19,7 @@ pub struct Builder {
     compressor: Compressor<'static>,
     out: Vec<u8>,
     lines: Vec<u8>,
+    keys: FrameKeys,
     last: LogPosition,
     index: Index,
 }
@@ -50,7 +52,8 @@ impl Builder {
         let mut compressor = Compressor::new(LEVEL).map_err(|error| failed(&error))?;
         compressor.include_checksum(true).map_err(|error| failed(&error))?;
         let index = Index::new(topic, topic_id, shard.number());
-        Ok(Builder { compressor, out: Vec::new(), lines: Vec::new(), last: LogPosition::default(), index })
+        let (keys, last) = (FrameKeys::default(), LogPosition::default());
+        Ok(Builder { compressor, out: Vec::new(), lines: Vec::new(), keys, last, index })
     }
 
     /// Adds an entry, which lies after those before it.
@@ -62,6 +65,7 @@ impl Builder {
         for index in 0..count {
             line::write(&mut self.lines, entry, index);
         }
+        self.keys.add(&entry.pack.key);
         self.index.events += u64::from(count);
         self.last = entry.position;
         if self.lines.len() >= FRAME_BYTES { self.end_frame() } else { Ok(()) }
@@ -75,8 +79,7 @@ impl Builder {
     fn end_frame(&mut self) -> Result<(), PortError> {
         let compressed = self.compressor.compress(&self.lines).map_err(|error| failed(&error))?;
         let (offset, bytes, raw_bytes) = (self.out.len() as u64, compressed.len() as u64, self.lines.len() as u64);
-        self.index.frames.push(Frame { offset, bytes, raw_bytes, last: self.last });
-        self.index.raw_bytes += raw_bytes;
+        self.index.push(Frame { offset, bytes, raw_bytes, last: self.last }, std::mem::take(&mut self.keys));
         self.out.extend_from_slice(&compressed);
         self.lines.clear();
         Ok(())

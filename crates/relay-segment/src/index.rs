@@ -1,6 +1,8 @@
 //! What a segment holds, and where in it.
 
+use crate::keys::FrameKeys;
 use relay_core::names::{TopicId, TopicName};
+use relay_core::pack::LaneKey;
 use relay_core::ports::PortError;
 use relay_core::replay_id::LogPosition;
 use relay_core::time::Time;
@@ -13,6 +15,8 @@ const SKIPPABLE: u32 = 0x184D_2A5E;
 const MARK: &[u8; 8] = b"RELAYSEG";
 /// Bytes at the end of a segment that surely hold the whole index.
 pub const MAX_INDEX_BYTES: usize = 1024 * 1024;
+/// Keys of frames that an index has at most: they take a third of its bytes.
+const MAX_KEYS: usize = 128 * 1024;
 
 /// Index of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +35,10 @@ pub struct Index {
     pub raw_bytes: u64,
     /// Its frames, in order.
     pub frames: Vec<Frame>,
+    /// Which keys each of them may hold; of the frames beyond its end that is not known, nor of any in segments of earlier
+    /// brokers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<FrameKeys>,
 }
 
 /// A frame of a segment: some whole entries.
@@ -65,13 +73,36 @@ impl From<Frame> for Packed {
 
 impl Index {
     pub(crate) fn new(topic: TopicName, topic_id: TopicId, shard: u8) -> Index {
-        Index { v: VERSION, topic, topic_id, shard, events: 0, raw_bytes: 0, frames: Vec::new() }
+        Index { v: VERSION, topic, topic_id, shard, events: 0, raw_bytes: 0, frames: Vec::new(), keys: Vec::new() }
     }
 
     /// The frames that hold what lies after a position, in order.
     pub fn after(&self, position: LogPosition) -> &[Frame] {
         let first = self.frames.partition_point(|frame| frame.last <= position);
         &self.frames[first..]
+    }
+
+    /// Those of them that may hold a key, too.
+    pub fn after_of(&self, position: LogPosition, key: &LaneKey) -> impl Iterator<Item = &Frame> {
+        let after = self.after(position);
+        let first = self.frames.len() - after.len();
+        let may_hold = move |place: usize| self.keys.get(place).is_none_or(|keys| keys.may_hold(key));
+        after.iter().enumerate().filter(move |(place, _)| may_hold(first + place)).map(|(_, frame)| frame)
+    }
+
+    /// Position of its last entry.
+    pub fn last(&self) -> LogPosition {
+        self.frames.last().map(|frame| frame.last).unwrap_or_default()
+    }
+
+    /// Adds a frame. Once there are too many keys for an index, those of further frames are left out.
+    pub(crate) fn push(&mut self, frame: Frame, keys: FrameKeys) {
+        let known: usize = self.keys.iter().map(FrameKeys::len).sum();
+        if self.keys.len() == self.frames.len() && known + keys.len() <= MAX_KEYS {
+            self.keys.push(keys);
+        }
+        self.raw_bytes += frame.raw_bytes;
+        self.frames.push(frame);
     }
 
     /// The text form that stores keep.

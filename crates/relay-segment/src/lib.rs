@@ -10,15 +10,18 @@
 //! ```
 //!
 //! Frames are independent of each other: one event is read with one ranged read, once the index says which frame it is in. The store keeps the
-//! index, too; the one in the file is for whoever has only the file. `zstdcat` and other readers skip it.
+//! index, too; the one in the file is for whoever has only the file. `zstdcat` and other readers skip it. It also says which
+//! keys a frame may hold: who reads one key leaves out most frames of others, and of a frame decodes its own lines alone.
 //! Lines have the form of [`relay_core::log::line`], in the order of their positions.
 
 mod build;
 mod index;
+mod keys;
 mod path;
 mod read;
 
 pub use build::{Builder, Built};
 pub use index::{Frame, Index, MAX_INDEX_BYTES, index_of};
+pub use keys::FrameKeys;
 pub use path::{path_of, retention_of};
-pub use read::entries_of;
+pub use read::{entries_of, entries_of_key};

@@ -2,35 +2,88 @@
 
 use crate::index::{Frame, Index};
 use bytes::Bytes;
+use memchr::memmem;
 use relay_core::log::line::{self, Line};
-use relay_core::pack::Pack;
+use relay_core::pack::{LaneKey, Pack};
 use relay_core::ports::{LogEntry, PortError};
 use std::sync::Arc;
 
 /// A frame holds whole packs, each of 192 KiB with its attributes, escaped at worst.
 const MAX_FRAME_BYTES: u64 = 256 * 1024 * 1024;
 
+/// A frame's lines, and what faults in them are called.
+struct Lines<'a> {
+    name: &'a str,
+    frame: &'a Frame,
+    text: Bytes,
+}
+
+impl Lines<'_> {
+    fn of<'a>(name: &'a str, frame: &'a Frame, bytes: &[u8]) -> Result<Lines<'a>, PortError> {
+        let mut lines = Lines { name, frame, text: Bytes::new() };
+        let size = frame.raw_bytes.min(MAX_FRAME_BYTES) as usize;
+        let text = zstd::bulk::decompress(bytes, size).map_err(|error| lines.corrupt(&error))?;
+        lines.text = Bytes::from(text);
+        if lines.text.len() as u64 != frame.raw_bytes {
+            return Err(lines.corrupt(&"it is shorter than it was"));
+        }
+        if lines.text.last().is_some_and(|last| *last != b'\n') {
+            return Err(lines.corrupt(&"its last line has no end"));
+        }
+        Ok(lines)
+    }
+
+    fn corrupt(&self, what: &dyn std::fmt::Display) -> PortError {
+        let (name, offset) = (self.name, self.frame.offset);
+        PortError::Corrupt(format!("the segment {name} is damaged in the frame at byte {offset}: {what}"))
+    }
+
+    fn read(&self, line: &Bytes) -> Result<Line, PortError> {
+        line::read(line).map_err(|fault| self.corrupt(&fault))
+    }
+}
+
 /// The entries of a frame, given its bytes.
 ///
 /// # Errors
 /// `Corrupt`, naming the segment, if these are not the bytes that were written.
 pub fn entries_of(name: &str, index: &Index, frame: &Frame, bytes: &[u8]) -> Result<Vec<LogEntry>, PortError> {
-    let corrupt = |what: &dyn std::fmt::Display| {
-        PortError::Corrupt(format!("the segment {name} is damaged in the frame at byte {}: {what}", frame.offset))
-    };
-    let size = frame.raw_bytes.min(MAX_FRAME_BYTES) as usize;
-    let lines = zstd::bulk::decompress(bytes, size).map_err(|error| corrupt(&error))?;
-    if lines.len() as u64 != frame.raw_bytes {
-        return Err(corrupt(&"it is shorter than it was"));
+    let lines = Lines::of(name, frame, bytes)?;
+    let (mut entries, mut start) = (Vec::new(), 0);
+    for end in memchr::memchr_iter(b'\n', &lines.text) {
+        let line = lines.read(&lines.text.slice(start..end))?;
+        add(&mut entries, index, line).map_err(|what| lines.corrupt(&what))?;
+        start = end + 1;
     }
-    let lines = Bytes::from(lines);
-    let (mut entries, mut start) = (Vec::<LogEntry>::new(), 0);
-    while let Some(length) = lines[start..].iter().position(|byte| *byte == b'\n') {
-        let line = line::read(&lines.slice(start..start + length)).map_err(|fault| corrupt(&fault))?;
-        add(&mut entries, index, line).map_err(|what| corrupt(&what))?;
-        start += length + 1;
+    Ok(entries)
+}
+
+/// Those of a key. Lines of others are not looked into, and what is answered does not keep the frame in memory.
+///
+/// # Errors
+/// `Corrupt`, naming the segment, if these are not the bytes that were written.
+pub fn entries_of_key(
+    name: &str,
+    index: &Index,
+    frame: &Frame,
+    bytes: &[u8],
+    key: &LaneKey,
+) -> Result<Vec<LogEntry>, PortError> {
+    let lines = Lines::of(name, frame, bytes)?;
+    let mark = line::mark_of(key);
+    let mark = memmem::Finder::new(&mark);
+    let (mut entries, mut rest) = (Vec::new(), &lines.text[..]);
+    while let Some(found) = mark.find(rest) {
+        let begin = memchr::memrchr(b'\n', &rest[..found]).map_or(0, |end| end + 1);
+        let end = memchr::memchr(b'\n', &rest[found..]).map_or(rest.len(), |length| found + length);
+        let line = lines.read(&Bytes::copy_from_slice(&rest[begin..end]))?;
+        // Data of another key may hold what looks like the mark.
+        if line.key == *key {
+            add(&mut entries, index, line).map_err(|what| lines.corrupt(&what))?;
+        }
+        rest = rest.get(end + 1..).unwrap_or_default();
     }
-    if start < lines.len() { Err(corrupt(&"its last line has no end")) } else { Ok(entries) }
+    Ok(entries)
 }
 
 /// Adds a line to the entries: the first one of an entry begins it.
@@ -122,6 +175,81 @@ mod tests {
         for from in [0, 1, 57, 150, 298, 299] {
             assert_eq!(read_after(&built, entries[from].position), entries[from + 1..]);
         }
+    }
+
+    fn of_key(built: &Built, position: LogPosition, key: &LaneKey) -> (Vec<LogEntry>, usize) {
+        let frames: Vec<_> = built.index.after_of(position, key).collect();
+        let read = |frame: &&Frame| entries_of_key("s", &built.index, frame, frame_bytes(built, frame), key).unwrap();
+        let entries = frames.iter().flat_map(read).filter(|entry| entry.position > position).collect();
+        (entries, frames.len())
+    }
+
+    fn key(text: &str) -> LaneKey {
+        LaneKey::Ordered(PartitionKey::new(text).unwrap())
+    }
+
+    #[test]
+    fn of_a_key_every_entry_is_found_and_frames_without_it_are_left_out() {
+        let mut entries: Vec<_> = (0..600).map(|number| entry(number, 1 + (number % 3) as usize, 700)).collect();
+        // Few keys are everywhere, this one is in two places; and others' data holds what looks like it.
+        for at in [150, 450] {
+            Arc::make_mut(&mut entries[at].pack).key = key("rare \"1\"");
+        }
+        for at in [10, 151, 320] {
+            let pack = Arc::make_mut(&mut entries[at].pack);
+            pack.events[0].data = EventData::Json(Bytes::from_static(b"{\"partitionkey\":\"rare \\\"1\\\"\"}"));
+            let text = "\"partitionkey\":\"rare \\\"1\\\"\"".to_owned();
+            pack.events.push(Event { data: EventData::Text(text), ..pack.events[0].clone() });
+        }
+        let built = built(&entries);
+        assert!(built.index.frames.len() > 6);
+        for from in [None, Some(149), Some(150), Some(449), Some(599)] {
+            let after = from.map_or(LogPosition::default(), |from: usize| entries[from].position);
+            for name in ["rare \"1\"", "k0", "k4", "nobody"] {
+                let expected: Vec<_> = entries
+                    .iter()
+                    .filter(|entry| entry.position > after && entry.pack.key == key(name))
+                    .cloned()
+                    .collect();
+                let (found, frames) = of_key(&built, after, &key(name));
+                assert!(found == expected, "{name} after {after:?}");
+                assert!(name.starts_with('k') || frames <= 2, "{frames} frames for {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_that_does_not_know_the_keys_hides_nothing() {
+        let entries: Vec<_> = (0..300).map(|number| entry(number, 1, 900)).collect();
+        let built = built(&entries);
+        let mut text: serde_json::Value = serde_json::from_str(&built.index.encode().unwrap()).unwrap();
+        let all = of_key(&built, LogPosition::default(), &key("k3"));
+        assert_eq!(all.0.len(), 60);
+        let frames = built.index.frames.len();
+        for known in [0, 1, frames - 1] {
+            let keys = text["keys"].as_array_mut().unwrap();
+            keys.truncate(known);
+            keys.iter_mut().for_each(|keys| *keys = "".into());
+            let index = Index::decode(text.to_string().as_bytes()).unwrap();
+            assert_eq!(index.after_of(LogPosition::default(), &key("k3")).count(), frames - known);
+            text["keys"] = serde_json::to_value(vec![""; frames]).unwrap();
+        }
+        text.as_object_mut().unwrap().remove("keys");
+        let index = Index::decode(text.to_string().as_bytes()).unwrap();
+        assert_eq!(of_key(&Built { index, ..built }, LogPosition::default(), &key("k3")), (all.0, frames));
+    }
+
+    #[test]
+    fn a_segment_of_very_many_keys_has_an_index_all_the_same() {
+        let entries = (0..200_000).map(|number| {
+            let mut entry = entry(number, 1, 1);
+            Arc::make_mut(&mut entry.pack).key = key(&format!("key-{number}"));
+            entry
+        });
+        let built = built(&entries.collect::<Vec<_>>());
+        let (found, frames) = of_key(&built, LogPosition::default(), &key("key-150000"));
+        assert_eq!(found.len(), 1);
+        assert!(frames < built.index.frames.len() / 2);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub const EVENTS_DELIVERED: &str = "relay_events_delivered_total";
 pub const ATTEMPTS_FAILED: &str = "relay_attempts_failed_total";
 /// Messages that could not be read, and were put aside into quarantine.
 pub const MESSAGES_QUARANTINED: &str = "relay_messages_quarantined_total";
+/// Ranged reads of segments of the log.
+pub const SEGMENT_READS: &str = "relay_segment_reads_total";
 /// Lanes that are held now.
 pub const HELD_LANES: &str = "relay_held_lanes";
 /// How long the oldest undelivered event has waited, in a held lane or in the queue; in seconds.
@@ -38,7 +40,7 @@ pub struct Description {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 8] = [
+pub const ALL: [Description; 9] = [
     Description { name: EVENTS_ACCEPTED, unit: Unit::Count, meaning: "Events accepted by this process" },
     Description {
         name: EVENTS_DELIVERED,
@@ -54,6 +56,11 @@ pub const ALL: [Description; 8] = [
         name: MESSAGES_QUARANTINED,
         unit: Unit::Count,
         meaning: "Messages of the queue that this process could not read and put into quarantine",
+    },
+    Description {
+        name: SEGMENT_READS,
+        unit: Unit::Count,
+        meaning: "Reads of a part of a segment of the log by this process",
     },
     Description { name: HELD_LANES, unit: Unit::Count, meaning: "Lanes that are held" },
     Description {
@@ -80,6 +87,11 @@ pub(crate) fn accepted(events: u64) {
 /// Counts a message that was put into quarantine.
 pub fn quarantined() {
     counter!(MESSAGES_QUARANTINED).increment(1);
+}
+
+/// Counts a read of a part of a segment.
+pub fn segment_read() {
+    counter!(SEGMENT_READS).increment(1);
 }
 
 pub(crate) fn answered(events: usize, delivered: bool) {

@@ -15,10 +15,12 @@ use async_trait::async_trait;
 use expiry::Expiry;
 use futures_util::future::BoxFuture;
 use relay_core::names::TopicId;
+use relay_core::pack::{GroupId, LaneKey, group_of};
 use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
+use relay_segment::Frame;
 use rusqlite::{Connection, Row, params};
 use segments::{Segment, Segments, first_after, newest_before};
 use std::sync::{Arc, Mutex};
@@ -95,26 +97,37 @@ fn shard_of(connection: &Connection, topic: &TopicId, shard: LogShard) -> Result
     row(connection, sql, params![topic.as_str(), shard.number()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Entries of a shard that lie in rows after a position, in order, and whether there are more.
+/// Rows looked at for a page of one key.
+const PAGE_ROWS: usize = 4_096;
+
+/// Entries of a shard that lie in rows after a position, in order, or those of a group. If there are more, answers how
+/// far it looked.
 fn forward(
     connection: &Connection,
-    shard: i64,
+    (shard, only): (i64, Option<GroupId>),
     after: u64,
     limit: usize,
     era: u64,
-) -> Result<(Vec<LogEntry>, bool), PortError> {
-    let sql = "SELECT position, at, pack FROM log WHERE shard = ?1 AND position > ?2 ORDER BY position LIMIT ?3";
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    let is_whole = visit(connection, sql, params![shard, after, limit + 1], |row| {
-        if entries.len() == limit || bytes > PAGE_BYTES {
+) -> Result<(Vec<LogEntry>, Option<LogPosition>), PortError> {
+    let sql = "SELECT position, at, pack, grp FROM log WHERE shard = ?1 AND position > ?2 ORDER BY position LIMIT ?3";
+    let (mut entries, mut bytes, mut through, mut left) = (Vec::new(), 0, None, PAGE_ROWS.max(limit));
+    let is_whole = visit(connection, sql, params![shard, after, left + 1], |row| {
+        if entries.len() == limit || bytes > PAGE_BYTES || left == 0 {
             return Ok(false);
+        }
+        // The pack, which is most of a row, is read of those alone that are wanted.
+        let place = || Ok((LogPosition { at: Time(row.get(1)?), unique: row.get(0)? }, GroupId(row.get(3)?)));
+        let (position, group) = place().map_err(|error| fault::of_sqlite(&error))?;
+        (through, left) = (Some(position), left - 1);
+        if only.is_some_and(|only| only != group) {
+            return Ok(true);
         }
         let row = columns(row).map_err(|error| fault::of_sqlite(&error))?;
         bytes += row.2.len();
         entries.push(entry(era, row)?);
         Ok(true)
     })?;
-    Ok((entries, !is_whole))
+    Ok((entries, through.filter(|_| !is_whole)))
 }
 
 /// The newest entries of a shard that lie in rows after one position and before another, newest first.
@@ -131,24 +144,71 @@ fn backward(
     read.into_iter().map(|row| entry(era, row)).collect()
 }
 
-/// The entries of a segment after a position, some of them.
+/// The entries of a segment after a position, or those of a key, some of them; and how far it looked.
 fn of_segment(
     segments: &Segments,
     segment: &Segment,
     after: LogPosition,
     limit: usize,
-) -> Result<Vec<LogEntry>, PortError> {
-    let (mut opened, mut entries, mut bytes) = (segments.open(segment)?, Vec::new(), 0);
-    for frame in segment.index.after(after) {
-        let found = opened.entries(&segment.index, frame)?;
+    only: Option<&LaneKey>,
+) -> Result<(Vec<LogEntry>, LogPosition), PortError> {
+    let index = &segment.index;
+    let frames: Vec<&Frame> = match only {
+        Some(key) => index.after_of(after, key).collect(),
+        None => index.after(after).iter().collect(),
+    };
+    let (mut opened, mut entries, mut bytes) = (None, Vec::new(), 0);
+    for frame in frames {
+        let opened = match &mut opened {
+            Some(opened) => opened,
+            none => none.insert(segments.open(segment)?),
+        };
+        let found = opened.entries(index, frame, only)?;
         entries.extend(found.into_iter().filter(|entry| entry.position > after));
+        if entries.len() > limit {
+            entries.truncate(limit);
+            let last = entries.last().map_or(after, |entry: &LogEntry| entry.position);
+            return Ok((entries, last));
+        }
         bytes += frame.raw_bytes as usize;
-        if entries.len() >= limit || bytes > PAGE_BYTES {
-            break;
+        if entries.len() == limit || bytes > PAGE_BYTES {
+            return Ok((entries, frame.last));
         }
     }
-    entries.truncate(limit);
-    Ok(entries)
+    Ok((entries, index.last()))
+}
+
+impl LogPort {
+    /// Reads a shard, or what it holds of a key.
+    async fn page(
+        &self,
+        topic: &TopicId,
+        (shard, only): (LogShard, Option<LaneKey>),
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        let (topic, era, segments) = (topic.clone(), self.era, self.segments.clone());
+        let read = move |connection: &Connection| {
+            let found = shard_of(connection, &topic, shard)?;
+            if let Some((number, _)) = found
+                && let Some(segment) = first_after(connection, number, after)?
+            {
+                let (entries, through) = of_segment(&segments, &segment, after, limit, only.as_ref())?;
+                return Ok(LogPage { is_more: through > after, entries, through });
+            }
+            // What is committed later has a later position than any that is there now.
+            let newest = newest_position(connection)?;
+            let end = newest.unwrap_or(after).max(after);
+            let Some((number, compacted)) = found else {
+                return Ok(LogPage { through: end, ..LogPage::default() });
+            };
+            let row = row_before(connection, after, newest.map_or(0, |newest| newest.unique))?.max(compacted);
+            let of = (number, only.map(|key| group_of(&topic, &key)));
+            let (entries, more_after) = forward(connection, of, row, limit, era)?;
+            Ok(LogPage { through: more_after.unwrap_or(end), entries, is_more: more_after.is_some() })
+        };
+        self.readers.read(read).await
+    }
 }
 
 #[async_trait]
@@ -193,25 +253,17 @@ impl EventLog for LogPort {
         after: LogPosition,
         limit: usize,
     ) -> Result<LogPage, PortError> {
-        let (topic, era, segments) = (topic.clone(), self.era, self.segments.clone());
-        let read = move |connection: &Connection| {
-            // What is committed later has a later position than any that is there now.
-            let newest = newest_position(connection)?;
-            let end = newest.unwrap_or(after).max(after);
-            let Some((number, compacted)) = shard_of(connection, &topic, shard)? else {
-                return Ok(LogPage { through: end, ..LogPage::default() });
-            };
-            if let Some(segment) = first_after(connection, number, after)? {
-                let entries = of_segment(&segments, &segment, after, limit)?;
-                let through = entries.last().map_or(after, |entry| entry.position);
-                return Ok(LogPage { is_more: !entries.is_empty(), entries, through });
-            }
-            let row = row_before(connection, after, newest.map_or(0, |newest| newest.unique))?.max(compacted);
-            let (entries, is_more) = forward(connection, number, row, limit, era)?;
-            let last = entries.last().map(|entry: &LogEntry| entry.position);
-            Ok(LogPage { through: last.filter(|_| is_more).unwrap_or(end), entries, is_more })
-        };
-        self.readers.read(read).await
+        self.page(topic, (shard, None), after, limit).await
+    }
+
+    async fn read_key(
+        &self,
+        topic: &TopicId,
+        key: &LaneKey,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        self.page(topic, (LogShard::of(key), Some(key.clone())), after, limit).await
     }
 
     fn news(&self) -> BoxFuture<'static, ()> {

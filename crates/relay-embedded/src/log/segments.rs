@@ -4,9 +4,11 @@ use super::{columns, entry};
 use crate::fault;
 use crate::files::write_durably;
 use crate::readers::{row, visit};
+use relay_core::metrics;
+use relay_core::pack::LaneKey;
 use relay_core::ports::{LogEntry, PortError};
 use relay_core::replay_id::LogPosition;
-use relay_segment::{Frame, Index, entries_of};
+use relay_segment::{Frame, Index, entries_of, entries_of_key};
 use rusqlite::{Connection, params};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -82,8 +84,13 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// The entries of one of its frames.
-    pub(super) fn entries(&mut self, index: &Index, frame: &Frame) -> Result<Vec<LogEntry>, PortError> {
+    /// The entries of one of its frames, or those of a key.
+    pub(super) fn entries(
+        &mut self,
+        index: &Index,
+        frame: &Frame,
+        only: Option<&LaneKey>,
+    ) -> Result<Vec<LogEntry>, PortError> {
         let length = usize::try_from(frame.bytes).map_err(|error| PortError::Corrupt(error.to_string()))?;
         let mut bytes = vec![0; length];
         let mut read = || {
@@ -91,7 +98,11 @@ impl Opened {
             self.file.read_exact(&mut bytes)
         };
         read().map_err(|error| unreadable(&self.path, &error))?;
-        entries_of(&self.path, index, frame, &bytes)
+        metrics::segment_read();
+        match only {
+            Some(key) => entries_of_key(&self.path, index, frame, &bytes, key),
+            None => entries_of(&self.path, index, frame, &bytes),
+        }
     }
 }
 
@@ -139,7 +150,7 @@ pub(super) fn newest_before(
                 Some(opened) => opened,
                 none => none.insert(segments.open(&segment)?),
             };
-            let entries = opened.entries(&segment.index, frame)?;
+            let entries = opened.entries(&segment.index, frame, None)?;
             newest
                 .extend(entries.into_iter().rev().filter(|entry| before.is_none_or(|before| entry.position < before)));
             if newest.len() >= limit {

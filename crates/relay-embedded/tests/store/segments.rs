@@ -3,7 +3,8 @@
 use crate::world::{Folder, JumpingClock, drain, options, pack, ports, send};
 use relay_core::lane::table::{Progress, PutRule};
 use relay_core::lane::{BacklogItem, LaneRef, PutId, rest_key};
-use relay_core::names::{SubscriptionId, TopicId};
+use relay_core::names::{PartitionKey, SubscriptionId, TopicId};
+use relay_core::pack::LaneKey;
 use relay_core::ports::{Clock, Expect, LogEntry, PortError, Ports};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::time::Time;
@@ -160,6 +161,82 @@ async fn what_is_compacted_is_read_as_it_was_before() {
     let shard = LogShard::of(&some.pack.key);
     let one = second.log.read(&topic(), shard, some.position.previous(), 1).await.unwrap();
     assert_eq!(one.entries, std::slice::from_ref(some));
+}
+
+/// Everything of a key, so many entries at a time.
+async fn read_key(ports: &Ports, key: &LaneKey, limit: usize) -> Vec<LogEntry> {
+    let (mut all, mut after) = (Vec::new(), LogPosition::default());
+    loop {
+        let page = ports.log.read_key(&topic(), key, after, limit).await.unwrap();
+        assert!(page.entries.len() <= limit && (!page.is_more || page.through > after));
+        assert!(page.entries.iter().all(|entry| entry.position > after && entry.position <= page.through));
+        all.extend(page.entries);
+        after = page.through;
+        if !page.is_more {
+            return all;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_read_from_rows_and_segments_and_no_file_of_another_shard_is_touched() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    for round in 0..3 {
+        fill(&ports, round * 1_500, 1_500).await;
+        clock.jump(16 * MINUTE);
+        assert_eq!(compact(&ports).await, 1_500);
+    }
+    fill(&ports, 4_500, 700).await;
+    let all = read_all(&ports, 1_000).await.unwrap();
+    assert_eq!(all.len(), 5_200);
+    let keys: BTreeSet<String> = (0..7).map(|at| format!("k{at}")).collect();
+    let kept = folder.path().join("kept");
+    for key in keys {
+        let key = LaneKey::Ordered(PartitionKey::new(key).unwrap());
+        let expected: Vec<_> = all.iter().filter(|entry| entry.pack.key == key).cloned().collect();
+        assert!(expected.len() > 700);
+        let of_shard = format!("-{}.jsonl.zst", LogShard::of(&key));
+        let others: Vec<_> =
+            files(folder.path()).into_iter().filter(|file| !file.to_str().unwrap().ends_with(&of_shard)).collect();
+        assert!(others.len() >= 6);
+        std::fs::create_dir_all(&kept).unwrap();
+        let aside = |at: usize| kept.join(at.to_string());
+        others.iter().enumerate().for_each(|(at, file)| std::fs::rename(file, aside(at)).unwrap());
+        assert!(read_all(&ports, 1_000).await.is_err(), "they are gone");
+        for limit in [1, 10, 1_000] {
+            assert!(read_key(&ports, &key, limit).await == expected, "{key:?}, {limit} at a time");
+        }
+        others.iter().enumerate().for_each(|(at, file)| std::fs::rename(aside(at), file).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_rare_key_is_found_among_many_rows() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    let key = LaneKey::Ordered(PartitionKey::new("rare").unwrap());
+    let others = (0..).map(|at| format!("other-{at}")).filter(|other| {
+        let other = LaneKey::Ordered(PartitionKey::new(other.as_str()).unwrap());
+        LogShard::of(&other) == LogShard::of(&key)
+    });
+    let others: Vec<String> = others.take(90).collect();
+    for round in 0..100 {
+        let mut packs: Vec<_> = others.iter().map(|other| pack(other, &format!("e{round}-{other}"), 10)).collect();
+        if round % 49 == 1 {
+            packs.push(pack("rare", &format!("rare-{round}"), 10));
+        }
+        assert!(ports.queue.send(packs).await.iter().all(Result::is_ok));
+    }
+    let first = ports.log.read_key(&topic(), &key, LogPosition::default(), 2).await.unwrap();
+    assert!(first.is_more, "a page is not as long as the log");
+    for limit in [1, 2, 100] {
+        let found = read_key(&ports, &key, limit).await;
+        let ids: Vec<_> = found.iter().map(|entry| entry.pack.events[0].id.as_str()).collect();
+        assert_eq!(ids, ["rare-1", "rare-50", "rare-99"]);
+    }
 }
 
 #[tokio::test]
