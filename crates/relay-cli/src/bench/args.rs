@@ -16,12 +16,21 @@ use std::time::Duration;
 #[command(args_conflicts_with_subcommands = true)]
 pub struct BenchArgs {
     #[command(subcommand)]
-    scenario: Option<Scenario>,
+    measurement: Option<Measurement>,
     #[command(flatten)]
     throughput: ThroughputArgs,
 }
 
 /// What to find out.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum Measurement {
+    #[command(flatten)]
+    Deliveries(Scenario),
+    /// Fill a log with orders, then measure scanning it for a key, single events, following its end, and its size
+    Log(LogArgs),
+}
+
+/// Of deliveries.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum Scenario {
     #[command(skip)]
@@ -143,9 +152,40 @@ pub(super) struct IsolationArgs {
     pub timeout_ms: u32,
 }
 
+#[derive(Args, Clone, Debug)]
+pub(super) struct LogArgs {
+    #[command(flatten)]
+    pub broker: BrokerArgs,
+    /// Orders to publish, of 1 KiB each
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub events: u64,
+    /// Names the corpus: the same seed makes the same orders
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Measure this topic, which an earlier run with --data has filled with as many orders of the same seed
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl BenchArgs {
-    pub(super) fn into_scenario(self) -> Scenario {
-        self.scenario.unwrap_or(Scenario::Throughput(self.throughput))
+    pub(super) fn into_measurement(self) -> Measurement {
+        self.measurement.unwrap_or(Measurement::Deliveries(Scenario::Throughput(self.throughput)))
+    }
+}
+
+impl LogArgs {
+    /// What is wrong beyond what each flag can tell of itself.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let fault = "--topic: needs the broker of its data, --data or --url; a broker at --url needs a --topic";
+        let is_wrong = if self.topic.is_some() {
+            self.broker.url.is_none() && self.broker.data.is_none()
+        } else {
+            self.broker.url.is_some()
+        };
+        is_wrong.then(|| fault.to_owned()).into_iter().collect()
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod backlog;
 mod isolation;
+mod log;
 mod progress;
 mod report;
 mod stage;
@@ -13,7 +14,7 @@ pub use report::Report;
 
 use crate::failure::Failure;
 use crate::load::broker::{Broker, random};
-use args::Scenario;
+use args::{Measurement, Scenario};
 use std::io::Write;
 
 /// Runs the scenario that was asked for and prints its report.
@@ -21,7 +22,25 @@ use std::io::Write;
 /// # Errors
 /// [`Failure::Verdict`] if events were lost or came out of order.
 pub async fn run(args: BenchArgs) -> Result<(), Failure> {
-    let scenario = args.into_scenario();
+    let (report, as_json) = match args.into_measurement() {
+        Measurement::Deliveries(scenario) => (deliveries(&scenario).await?, scenario.common().json),
+        Measurement::Log(args) => {
+            let faults = args.faults();
+            if !faults.is_empty() {
+                return Err(Failure::Configuration(faults));
+            }
+            let report = tokio::select! {
+                report = log::run(&args) => report?,
+                _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
+            };
+            (report, args.json)
+        }
+    };
+    print(&report, as_json)?;
+    if report.holds() { Ok(()) } else { Err(Failure::Verdict) }
+}
+
+async fn deliveries(scenario: &Scenario) -> Result<Report, Failure> {
     let common = scenario.common();
     let faults = scenario.faults();
     if !faults.is_empty() {
@@ -33,7 +52,7 @@ pub async fn run(args: BenchArgs) -> Result<(), Failure> {
     // Before anything that could fail: only a topic that was made can be left behind.
     broker.api.create_topic(&topic).await?;
     let outcome = tokio::select! {
-        outcome = run_scenario(&scenario, &broker, run) => outcome.map_err(Failure::Runtime),
+        outcome = run_scenario(scenario, &broker, run) => outcome.map_err(Failure::Runtime),
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
     };
     let left = !common.keep && broker.outlives_run();
@@ -42,9 +61,8 @@ pub async fn run(args: BenchArgs) -> Result<(), Failure> {
     }
     let closed = broker.close().await;
     let report = outcome?;
-    print(&report, common.json)?;
     closed?;
-    if report.holds() { Ok(()) } else { Err(Failure::Verdict) }
+    Ok(report)
 }
 
 async fn run_scenario(scenario: &Scenario, broker: &Broker, run: u64) -> anyhow::Result<Report> {

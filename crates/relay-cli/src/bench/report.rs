@@ -37,7 +37,7 @@ pub struct Report {
 }
 
 /// What publishing was like.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
     /// Events answered with 202, all told.
@@ -55,7 +55,7 @@ pub struct Accepted {
 }
 
 /// What the subscribers had of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivered {
     /// Events delivered, all told, once for each subscriber.
@@ -67,7 +67,7 @@ pub struct Delivered {
 }
 
 /// What was checked.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Checks {
     /// Events that came after a later one of their key, per subscriber.

@@ -15,6 +15,7 @@
 pub mod api;
 pub mod broker;
 pub mod connection;
+pub mod corpus;
 pub mod disk;
 pub mod folder;
 pub mod generator;

@@ -74,6 +74,27 @@ async fn bench_holds_a_backlog_and_drains_it() {
 }
 
 #[tokio::test]
+async fn bench_fills_a_log_and_reads_it_and_does_so_again_where_it_was_kept() {
+    let site = Site::new();
+    let data = site.data();
+    let data = data.to_str().unwrap();
+    let value = |report: &Value, name: &str| {
+        let findings = report["findings"].as_array().unwrap().clone();
+        findings.iter().find(|finding| finding["name"] == name).unwrap()["value"].as_f64().unwrap()
+    };
+    let first = bench(&["log", "--events", "10000", "--data", data]).await;
+    assert_eq!(first["accepted"]["events"], 10_000);
+    let share = value(&first, "share of its JSON");
+    assert!((5.0..=40.0).contains(&share), "{first}");
+    assert!(value(&first, "the most frequent key") > 400.0, "{first}");
+    assert_eq!(value(&first, "parts read for one event"), 1.0, "{first}");
+    assert_eq!(value(&first, "segments"), 4.0, "{first}");
+    let topic = first["settings"]["topic"].as_str().unwrap().to_owned();
+    let again = bench(&["log", "--events", "10000", "--data", data, "--topic", &topic]).await;
+    assert_eq!(again["delivered"]["events"], first["delivered"]["events"]);
+}
+
+#[tokio::test]
 async fn a_hanging_subscriber_leaves_the_other_s_latency_alone() {
     // On a shared machine one run may meet something else: the claim is that it can be shown, not that nothing disturbs.
     let mut ratios = Vec::new();
