@@ -9,4 +9,5 @@ pub mod listen;
 pub mod load;
 pub mod log;
 pub mod serve;
+pub mod signals;
 pub mod span;

@@ -15,13 +15,13 @@ mod metrics;
 mod open_files;
 mod server;
 mod settings;
-mod signals;
 mod store;
 mod waking;
 
 pub use settings::{ServeArgs, Settings};
 
 use crate::failure::Failure;
+use crate::signals::Signals;
 use anyhow::Context;
 use jobs::EngineJobs;
 use relay_core::manage::{ensure_admin_key, ensure_system_topic};
@@ -31,7 +31,6 @@ use relay_http::{AppState, Options};
 use relay_system::SystemClock;
 use relay_webhook::{Config, HttpWebhookClient};
 use server::Server;
-use signals::Signals;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};

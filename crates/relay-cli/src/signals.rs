@@ -3,13 +3,18 @@
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub(super) struct Signals {
+/// The signals that end a process, as they come.
+#[derive(Debug)]
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
     /// Listens from now on: a signal that comes before anybody waits is not lost.
+    ///
+    /// # Errors
+    /// If signals cannot be caught.
     pub fn listen() -> io::Result<Signals> {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
