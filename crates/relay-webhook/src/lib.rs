@@ -58,3 +58,4 @@ pub use client::HttpWebhookClient;
 pub use config::{Config, ConfigFault, WallClock};
 pub use resolver::{Resolver, SystemResolver};
 pub use target::UrlFault;
+pub use tls::client_tls;
