@@ -1,5 +1,7 @@
 //! Where a reader of a topic's log is: a place in each shard.
 
+use crate::names::PartitionKey;
+use crate::pack::LaneKey;
 use crate::ports::LogEntry;
 use crate::replay_id::{LogPosition, LogShard, ReplayId, key_hash};
 use crate::sequence::{PackSequence, Sequence};
@@ -27,6 +29,13 @@ pub(super) struct Place {
     pub(super) after: LogPosition,
     /// and so many events of the entry here.
     pub(super) within: Option<(LogPosition, u16)>,
+}
+
+impl Place {
+    /// True if all that lies behind another place surely lies behind this one.
+    fn reaches(&self, other: &Place) -> bool {
+        self.after >= other.within.map_or(other.after, |(entry, _)| entry.max(other.after))
+    }
 }
 
 const VERSION: u8 = 1;
@@ -62,6 +71,13 @@ impl Cursor {
         let earlier =
             |place: Place| if place.after > position { Place { after: position, within: None } } else { place };
         Cursor { places: self.places.map(earlier), ..self }
+    }
+
+    /// True if all that lies behind another cursor surely lies behind this one: of a key, or of the whole topic.
+    pub fn covers(&self, other: &Cursor, key: Option<&PartitionKey>) -> bool {
+        let of_key = key.map(|key| LogShard::of(&LaneKey::Ordered(key.clone())));
+        let mut shards = LogShard::ALL.into_iter().filter(|shard| of_key.is_none_or(|of_key| of_key == *shard));
+        shards.all(|shard| self.places[shard.index()].reaches(&other.places[shard.index()]))
     }
 
     /// Of an entry of a shard, the index of the first event that is still to be read.
@@ -182,6 +198,23 @@ mod tests {
             let cursor = Cursor { places, known };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
+    }
+
+    #[test]
+    fn a_cursor_covers_what_lies_behind_it() {
+        let at = |at| LogPosition { at: Time(at), unique: 0 };
+        let key = PartitionKey::new("k").unwrap();
+        let shard = LogShard::of(&LaneKey::Ordered(key.clone())).index();
+        let end = Cursor::after(at(5));
+        assert!(Cursor::after(at(5)).covers(&end, None) && Cursor::after(at(6)).covers(&end, Some(&key)));
+        assert!(!Cursor::after(at(4)).covers(&end, None));
+        let mut of_key = Cursor::after(at(1));
+        of_key.places[shard].after = at(5);
+        assert!(of_key.covers(&end, Some(&key)) && !of_key.covers(&end, None));
+        // Of an entry that another has read in part, the whole.
+        let mut within = Cursor::after(at(5));
+        within.places[shard].within = Some((at(7), 3));
+        assert!(Cursor::after(at(7)).covers(&within, None) && !Cursor::after(at(6)).covers(&within, None));
     }
 
     #[test]
