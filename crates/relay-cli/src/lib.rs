@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod bench;
+pub mod client;
 pub mod command_line;
 pub mod demo;
 pub mod failure;
