@@ -3,6 +3,7 @@
 use crate::aws::AwsArgs;
 use crate::bench::BenchArgs;
 use crate::demo::DemoArgs;
+use crate::events::EventsArgs;
 use crate::failure::Failure;
 use crate::log::LogArgs;
 use crate::serve::ServeArgs;
@@ -23,6 +24,7 @@ enum Command {
     Serve(ServeArgs),
     Aws(AwsArgs),
     Log(LogArgs),
+    Events(EventsArgs),
     Demo(DemoArgs),
     Bench(Box<BenchArgs>),
     /// A webhook for trying things out: shows what it receives
@@ -39,6 +41,7 @@ impl CommandLine {
             Command::Serve(args) => crate::serve::run(args.with_environment()),
             Command::Aws(args) => on_one_thread(crate::aws::run(args)),
             Command::Log(args) => on_one_thread(crate::log::run(args)),
+            Command::Events(args) => on_one_thread(crate::events::run(args)),
             Command::Demo(args) => on_one_thread(crate::demo::run(args)),
             Command::Bench(args) => on_one_thread(crate::bench::run(*args)),
             Command::Listen(args) => on_one_thread(crate::listen::run(args)),

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod client;
 pub mod command_line;
 pub mod demo;
+pub mod events;
 pub mod failure;
 pub mod listen;
 pub mod load;
