@@ -6,6 +6,7 @@ use crate::demo::DemoArgs;
 use crate::events::EventsArgs;
 use crate::failure::Failure;
 use crate::log::LogArgs;
+use crate::replay::ReplayArgs;
 use crate::serve::ServeArgs;
 use clap::{Parser, Subcommand};
 use std::future::Future;
@@ -25,6 +26,7 @@ enum Command {
     Aws(AwsArgs),
     Log(LogArgs),
     Events(EventsArgs),
+    Replay(ReplayArgs),
     Demo(DemoArgs),
     Bench(Box<BenchArgs>),
     /// A webhook for trying things out: shows what it receives
@@ -42,6 +44,7 @@ impl CommandLine {
             Command::Aws(args) => on_one_thread(crate::aws::run(args)),
             Command::Log(args) => on_one_thread(crate::log::run(args)),
             Command::Events(args) => on_one_thread(crate::events::run(args)),
+            Command::Replay(args) => on_one_thread(crate::replay::run(args)),
             Command::Demo(args) => on_one_thread(crate::demo::run(args)),
             Command::Bench(args) => on_one_thread(crate::bench::run(*args)),
             Command::Listen(args) => on_one_thread(crate::listen::run(args)),

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod listen;
 pub mod load;
 pub mod log;
+pub mod replay;
 pub mod serve;
 pub mod signals;
 pub mod span;

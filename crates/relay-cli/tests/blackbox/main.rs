@@ -22,6 +22,7 @@ mod pause;
 mod proxy;
 mod pull;
 mod raw_tcp;
+mod replay;
 mod replays;
 mod segments;
 mod wait;
