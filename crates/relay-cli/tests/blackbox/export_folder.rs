@@ -98,6 +98,8 @@ async fn a_folder_takes_what_came_since_and_nothing_else() {
     client.create_topic("orders").await;
     publish(&client, 0..30).await;
     let (url, out) = (broker.url(), folder.path().join("orders"));
+    let mistaken = export(url, &out, &["--from", "nowhere"]).ended().await;
+    assert!(mistaken.code == Some(1) && mistaken.err.contains("invalid-query"), "{}", mistaken.err);
     let ended = exported(url, &out, &[]).await;
     assert!(ended.err.contains("30 events"), "{}", ended.err);
     let first = read(&out);

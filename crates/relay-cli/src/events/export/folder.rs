@@ -46,6 +46,8 @@ impl Folder {
         // Before anything is read that another export may be changing.
         let lock = lock(path)?;
         let known = Manifest::read(path).with_context(|| path.join(NAME).display().to_string())?;
+        // A run that has read nothing, perhaps since it was asked for what there is not, binds nobody.
+        let known = known.filter(|known| known.cursor.is_some());
         let manifest = match known.as_ref().and_then(|known| known.refuses(&request)) {
             Some(reason) => return Err(fault(format!("has an export with {reason}: use another folder"))),
             None => known.unwrap_or_else(|| Manifest::new(request)),

@@ -75,7 +75,7 @@ pub(super) async fn run(args: ExportArgs) -> Result<(), Failure> {
         anstream::eprintln!("{} has all of it already", args.out);
         return Ok(());
     };
-    let mut pages = Pages::new(args.source, client, from, PATIENCE, copy.line.clone());
+    let mut pages = Pages::new(args.source, client, from.clone(), PATIENCE, copy.line.clone());
     let copied = tokio::select! {
         copied = copy.all(&mut pages) => copied,
         () = signals.next() => Err(Failure::Interrupted),
@@ -84,8 +84,8 @@ pub(super) async fn run(args: ExportArgs) -> Result<(), Failure> {
     let told = match &copied {
         Ok(is_complete) => copy.destination.finish(pages.after(), *is_complete)?,
         Err(failure) if is_broken_pipe(failure) => return Ok(()),
-        // What was written of the page is left out, or only its reader knows of it.
-        Err(_) if copy.is_torn => return copied.map(drop),
+        // Nothing was read; or what was written of the last page is left out, or only its reader knows of it.
+        Err(_) if copy.is_torn || pages.after() == from => return copied.map(drop),
         Err(_) => copy.destination.stop(pages.after())?,
     };
     anstream::eprintln!("{} events in {}; {told}", HumanCount(copy.events), HumanDuration(copy.began.elapsed()));
