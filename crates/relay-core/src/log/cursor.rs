@@ -80,6 +80,14 @@ impl Cursor {
         shards.all(|shard| self.places[shard.index()].reaches(&other.places[shard.index()]))
     }
 
+    /// Passes over what was logged before a time in these shards, of which there is nothing.
+    pub(super) fn keep_up(&mut self, shards: &[LogShard], since: Time) {
+        for shard in shards {
+            let place = &mut self.places[shard.index()];
+            place.after = place.after.max(LogPosition::before(since));
+        }
+    }
+
     /// Of an entry of a shard, the index of the first event that is still to be read.
     pub fn first_unread(&self, shard: LogShard, entry: &LogEntry) -> u16 {
         let of_entry = self.places[shard.index()].within.filter(|(position, _)| *position == entry.position);

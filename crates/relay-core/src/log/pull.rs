@@ -110,9 +110,13 @@ pub async fn pull(
     let began = ports.clock.now();
     let mut cursor = cursor;
     loop {
-        let news = ports.log.news();
-        check(ports, topic, &cursor).await?;
-        let (pulled, is_end) = read(&*ports.log, &topic.id, cursor, wanted, MAX_SCANNED).await?;
+        let (news, asked) = (ports.log.news(), ports.clock.now());
+        check(ports, topic, &cursor, &wanted.shards()).await?;
+        let (mut pulled, is_end) = read(&*ports.log, &topic.id, cursor, wanted, MAX_SCANNED).await?;
+        if is_end && pulled.events.is_empty() {
+            // A log may end with its newest entry, however old that is. Whoever asks is not to be taken for late.
+            pulled.next.keep_up(&wanted.shards(), asked - topic.retention.duration() / 2);
+        }
         let now = ports.clock.now();
         if !is_end && pulled.events.is_empty() && now.since(began) < SCAN {
             cursor = pulled.next;

@@ -54,10 +54,15 @@ pub async fn begin(ports: &Ports, topic: &Topic, start: Start) -> Result<Cursor,
     }
 }
 
-/// Refuses a cursor which the retention has passed.
-pub(super) async fn check(ports: &Ports, topic: &Topic, cursor: &Cursor) -> Result<(), ReadRefused> {
+/// Refuses a cursor which the retention has passed in any of these shards.
+pub(super) async fn check(
+    ports: &Ports,
+    topic: &Topic,
+    cursor: &Cursor,
+    shards: &[LogShard],
+) -> Result<(), ReadRefused> {
     let kept = kept_since(topic, ports.clock.now());
-    let is_late = cursor.places.iter().any(|place| place.after.at + GRACE < kept);
+    let is_late = shards.iter().any(|shard| cursor.places[shard.index()].after.at + GRACE < kept);
     if is_late { Err(expired(ports, topic).await?) } else { Ok(()) }
 }
 

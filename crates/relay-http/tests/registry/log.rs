@@ -59,6 +59,24 @@ async fn a_place_that_the_retention_has_passed_is_gone_and_the_oldest_event_is_n
 }
 
 #[tokio::test]
+async fn a_reader_that_asks_is_not_late_however_long_nothing_comes() {
+    let (quiet, busy) = (Broker::with_orders().await, Broker::with_orders().await);
+    for (broker, key) in [(&quiet, ""), (&quiet, "&partitionKey=k"), (&busy, "&partitionKey=k")] {
+        let (_, mut cursor) = broker.numbers("after=latest").await;
+        for _ in 0..9 * 4 {
+            broker.clock.advance(Duration::from_secs(DAY / 4));
+            busy.publish("other", Some("another key")).await;
+            busy.work().await;
+            let (none, next) = broker.numbers(&format!("after={cursor}{key}")).await;
+            assert_eq!(none, [""; 0]);
+            cursor = next;
+        }
+        broker.logged("1").await;
+        assert_eq!(broker.numbers(&format!("after={cursor}{key}")).await.0, ["1"], "{key}");
+    }
+}
+
+#[tokio::test]
 async fn a_topic_made_again_shows_nothing_of_the_one_before() {
     let broker = Broker::with_orders().await;
     broker.logged("1").await;
