@@ -27,25 +27,25 @@ pub struct Cursor {
 pub(super) struct Place {
     /// Everything up to here has been read,
     pub(super) after: LogPosition,
-    /// and so many events of the entry here.
-    pub(super) within: Option<(LogPosition, u16)>,
+    /// and, of the key of the entry that follows, events up to this one.
+    pub(super) within: Option<(u64, Sequence)>,
 }
 
 impl Place {
-    /// True if all that lies behind another place surely lies behind this one.
-    fn reaches(&self, other: &Place) -> bool {
-        self.after >= other.within.map_or(other.after, |(entry, _)| entry.max(other.after))
+    /// What orders the places of a shard. At the same position the same entry follows, so its key is the same.
+    fn front(&self) -> (LogPosition, Option<Sequence>) {
+        (self.after, self.within.map(|(_, read)| read))
     }
 }
 
 const VERSION: u8 = 1;
-const PLACE: usize = 8 + 8 + 8 + 8 + 2;
-const KNOWN: usize = 8 + 8 + 16 + 2;
+const PLACE: usize = 8 + 8 + 1 + EVENT;
+const EVENT: usize = 8 + 8 + 16 + 2;
 const LENGTH: usize = 1 + PLACE * LogShard::ALL.len();
 
 impl Cursor {
     /// Everything from a position on, in every shard.
-    pub(super) fn after(after: LogPosition) -> Cursor {
+    pub(crate) fn after(after: LogPosition) -> Cursor {
         Cursor { places: [Place { after, within: None }; LogShard::ALL.len()], known: None }
     }
 
@@ -73,11 +73,11 @@ impl Cursor {
         Cursor { places: self.places.map(earlier), ..self }
     }
 
-    /// True if all that lies behind another cursor surely lies behind this one: of a key, or of the whole topic.
+    /// True if all that lies behind another cursor lies behind this one: of a key, or of the whole topic.
     pub fn covers(&self, other: &Cursor, key: Option<&PartitionKey>) -> bool {
         let of_key = key.map(|key| LogShard::of(&LaneKey::Ordered(key.clone())));
         let mut shards = LogShard::ALL.into_iter().filter(|shard| of_key.is_none_or(|of_key| of_key == *shard));
-        shards.all(|shard| self.places[shard.index()].reaches(&other.places[shard.index()]))
+        shards.all(|shard| self.places[shard.index()].front() >= other.places[shard.index()].front())
     }
 
     /// Passes over what was logged before a time in these shards, of which there is nothing.
@@ -88,40 +88,65 @@ impl Cursor {
         }
     }
 
+    /// True if it leaves something to be read, in any shard, that the other one does not.
+    pub fn is_behind(&self, other: &Cursor) -> bool {
+        self.places.iter().zip(&other.places).any(|(place, other)| place.front() < other.front())
+    }
+
+    /// True if an event has been read, or is left out.
+    pub fn has_passed(&self, key: &LaneKey, position: LogPosition, sequence: Sequence) -> bool {
+        let shard = LogShard::of(key);
+        position <= self.places[shard.index()].after || self.read_of(shard, key).is_some_and(|read| sequence <= read)
+    }
+
+    /// Up to which event a key has been read, or is left out, where that goes beyond the shard's place.
+    fn read_of(&self, shard: LogShard, key: &LaneKey) -> Option<Sequence> {
+        let within = self.places[shard.index()].within;
+        if self.known.is_none() && within.is_none() {
+            return None;
+        }
+        let hash = key_hash(key);
+        [self.known, within].into_iter().flatten().filter(|(of, _)| *of == hash).map(|(_, read)| read).max()
+    }
+
+    /// What was logged before this has been read in every shard.
+    pub fn oldest(&self) -> Time {
+        self.places.iter().map(|place| place.after.at).min().unwrap_or_default()
+    }
+
     /// Of an entry of a shard, the index of the first event that is still to be read.
     pub fn first_unread(&self, shard: LogShard, entry: &LogEntry) -> u16 {
-        let of_entry = self.places[shard.index()].within.filter(|(position, _)| *position == entry.position);
-        let within = of_entry.map_or(0, |(_, read)| read);
-        match self.known {
-            Some((hash, known)) if hash == key_hash(&entry.pack.key) => {
-                let count = u16::try_from(entry.pack.events.len()).unwrap_or(u16::MAX);
-                let follows = |index: &u16| entry.sequence.event(*index) > known;
-                within.max((0..count).find(follows).unwrap_or(count))
-            }
-            _ => within,
-        }
+        let Some(read) = self.read_of(shard, &entry.pack.key) else { return 0 };
+        let count = u16::try_from(entry.pack.events.len()).unwrap_or(u16::MAX);
+        (0..count).find(|index| entry.sequence.event(*index) > read).unwrap_or(count)
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = Vec::with_capacity(LENGTH + KNOWN);
+        let mut bytes = Vec::with_capacity(LENGTH + EVENT);
         bytes.push(VERSION);
         for place in &self.places {
-            let (within, read) = place.within.unwrap_or_default();
-            for number in [place.after.at.0, place.after.unique, within.at.0, within.unique] {
-                bytes.extend_from_slice(&number.to_be_bytes());
-            }
-            bytes.extend_from_slice(&read.to_be_bytes());
+            bytes.extend_from_slice(&place.after.at.0.to_be_bytes());
+            bytes.extend_from_slice(&place.after.unique.to_be_bytes());
+            bytes.push(u8::from(place.within.is_some()));
+            push_event(&mut bytes, place.within.unwrap_or(NOTHING));
         }
-        if let Some((hash, known)) = self.known {
-            bytes.extend_from_slice(&hash.to_be_bytes());
-            bytes.extend_from_slice(&known.pack.era.to_be_bytes());
-            bytes.extend_from_slice(&known.pack.number.to_be_bytes());
-            bytes.extend_from_slice(&known.index.to_be_bytes());
+        if let Some(known) = self.known {
+            push_event(&mut bytes, known);
         }
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
+}
+
+/// Stands where no event is named.
+const NOTHING: (u64, Sequence) = (0, Sequence { pack: PackSequence { era: 0, number: 0 }, index: 0 });
+
+fn push_event(bytes: &mut Vec<u8>, (hash, event): (u64, Sequence)) {
+    bytes.extend_from_slice(&hash.to_be_bytes());
+    bytes.extend_from_slice(&event.pack.era.to_be_bytes());
+    bytes.extend_from_slice(&event.pack.number.to_be_bytes());
+    bytes.extend_from_slice(&event.index.to_be_bytes());
 }
 
 /// The text is not a cursor of this broker.
@@ -143,8 +168,10 @@ impl Numbers<'_> {
         self.take().map(u64::from_be_bytes)
     }
 
-    fn position(&mut self) -> Result<LogPosition, CursorFault> {
-        Ok(LogPosition { at: Time(self.wide()?), unique: self.wide()? })
+    fn event(&mut self) -> Result<(u64, Sequence), CursorFault> {
+        let hash = self.wide()?;
+        let pack = PackSequence { era: self.wide()?, number: self.take().map(u128::from_be_bytes)? };
+        Ok((hash, pack.event(self.take().map(u16::from_be_bytes)?)))
     }
 }
 
@@ -167,20 +194,22 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Cursor, CursorFault> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorFault)?;
-        if bytes.first() != Some(&VERSION) || ![LENGTH, LENGTH + KNOWN].contains(&bytes.len()) {
+        if bytes.first() != Some(&VERSION) || ![LENGTH, LENGTH + EVENT].contains(&bytes.len()) {
             return Err(CursorFault);
         }
         let mut numbers = Numbers(&bytes[1..]);
         let mut cursor = Cursor::default();
         for place in &mut cursor.places {
-            let (after, within) = (numbers.position()?, numbers.position()?);
-            let read = numbers.take().map(u16::from_be_bytes)?;
-            *place = Place { after, within: (read > 0).then_some((within, read)) };
+            let after = LogPosition { at: Time(numbers.wide()?), unique: numbers.wide()? };
+            let is_within = match numbers.take()? {
+                [0] => false,
+                [1] => true,
+                _ => return Err(CursorFault),
+            };
+            *place = Place { after, within: Some(numbers.event()?).filter(|_| is_within) };
         }
         if bytes.len() > LENGTH {
-            let hash = numbers.wide()?;
-            let pack = PackSequence { era: numbers.wide()?, number: numbers.take().map(u128::from_be_bytes)? };
-            cursor.known = Some((hash, pack.event(numbers.take().map(u16::from_be_bytes)?)));
+            cursor.known = Some(numbers.event()?);
         }
         Ok(cursor)
     }
@@ -195,22 +224,64 @@ mod tests {
         (any::<u64>(), any::<u64>()).prop_map(|(at, unique)| LogPosition { at: Time(at), unique })
     }
 
+    fn event() -> impl Strategy<Value = (u64, Sequence)> {
+        let event = (any::<u64>(), any::<u64>(), any::<u128>(), 0u16..500);
+        event.prop_map(|(hash, era, number, index)| (hash, PackSequence { era, number }.event(index)))
+    }
+
     proptest! {
         #[test]
         fn text_form_round_trips(
-            places in proptest::array::uniform4((position(), proptest::option::of((position(), 1u16..500)))),
-            known in proptest::option::of((any::<u64>(), any::<u64>(), any::<u128>(), 0u16..500)),
+            places in proptest::array::uniform4((position(), proptest::option::of(event()))),
+            known in proptest::option::of(event()),
         ) {
             let places = places.map(|(after, within)| Place { after, within });
-            let known = known.map(|(hash, era, number, index)| (hash, PackSequence { era, number }.event(index)));
             let cursor = Cursor { places, known };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
     }
 
+    fn at(at: u64) -> LogPosition {
+        LogPosition { at: Time(at), unique: 0 }
+    }
+
+    fn sequence(index: u16) -> Sequence {
+        PackSequence { era: 1, number: 7 }.event(index)
+    }
+
+    #[test]
+    fn a_cursor_is_behind_one_that_has_read_more_of_any_shard() {
+        let place =
+            |after, within: Option<u16>| Place { after: at(after), within: within.map(|read| (7, sequence(read))) };
+        // Each has read more than the one before.
+        let rising = [place(1, None), place(4, None), place(4, Some(1)), place(4, Some(2)), place(5, None)];
+        for (index, one) in rising.iter().enumerate() {
+            for (other_index, other) in rising.iter().enumerate() {
+                let mut cursors = [Cursor::after(at(9)), Cursor::after(at(9))];
+                (cursors[0].places[2], cursors[1].places[2]) = (*one, *other);
+                assert_eq!(cursors[0].is_behind(&cursors[1]), index < other_index, "{one:?} {other:?}");
+            }
+        }
+        let (mut one, mut other) = (Cursor::after(at(5)), Cursor::after(at(5)));
+        (one.places[0].after, other.places[3].after) = (at(6), at(6));
+        assert!(one.is_behind(&other) && other.is_behind(&one), "each in another shard");
+    }
+
+    #[test]
+    fn what_a_cursor_has_passed_is_before_its_place_or_known() {
+        let (key, other) = (LaneKey::Unordered(3), LaneKey::Unordered(4));
+        let mut cursor = Cursor::after(at(4));
+        cursor.places[LogShard::of(&key).index()].within = Some((key_hash(&key), sequence(1)));
+        for (position, index, is_passed) in [(4, 9, true), (6, 0, true), (6, 1, true), (6, 2, false), (7, 1, true)] {
+            assert_eq!(cursor.has_passed(&key, at(position), sequence(index)), is_passed, "{position} {index}");
+        }
+        assert!(!cursor.has_passed(&other, at(5), sequence(0)));
+        cursor.known = Some((key_hash(&key), sequence(2)));
+        assert!(cursor.has_passed(&key, at(9), sequence(2)) && !cursor.has_passed(&key, at(9), sequence(3)));
+    }
+
     #[test]
     fn a_cursor_covers_what_lies_behind_it() {
-        let at = |at| LogPosition { at: Time(at), unique: 0 };
         let key = PartitionKey::new("k").unwrap();
         let shard = LogShard::of(&LaneKey::Ordered(key.clone())).index();
         let end = Cursor::after(at(5));
@@ -219,10 +290,9 @@ mod tests {
         let mut of_key = Cursor::after(at(1));
         of_key.places[shard].after = at(5);
         assert!(of_key.covers(&end, Some(&key)) && !of_key.covers(&end, None));
-        // Of an entry that another has read in part, the whole.
         let mut within = Cursor::after(at(5));
-        within.places[shard].within = Some((at(7), 3));
-        assert!(Cursor::after(at(7)).covers(&within, None) && !Cursor::after(at(6)).covers(&within, None));
+        within.places[shard].within = Some((7, sequence(3)));
+        assert!(Cursor::after(at(6)).covers(&within, None) && !Cursor::after(at(5)).covers(&within, None));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::delivery::{EventRef, Outgoing};
 use crate::names::{PartitionKey, TopicId};
 use crate::pack::LaneKey;
 use crate::ports::{EventLog, LogEntry, PortError, Ports};
-use crate::replay_id::{LogPosition, LogShard};
+use crate::replay_id::{LogPosition, LogShard, key_hash};
+use crate::sequence::Sequence;
 use crate::topic::Topic;
 use futures_util::future::{Either, select, try_join_all};
 use std::pin::pin;
@@ -42,6 +43,11 @@ impl Wanted {
         self.key.clone().map(LaneKey::Ordered)
     }
 
+    /// The shards that may have some.
+    fn shards(&self) -> Vec<LogShard> {
+        self.lane_key().map_or(LogShard::ALL.to_vec(), |key| vec![LogShard::of(&key)])
+    }
+
     fn takes(&self, entry: &LogEntry) -> bool {
         self.key.as_ref().is_none_or(|key| entry.pack.key.partition_key() == Some(key))
     }
@@ -61,7 +67,7 @@ struct Reader<'a> {
     source: Source<'a>,
     shard: LogShard,
     /// Where its part began.
-    after: LogPosition,
+    began: Place,
     part: Part,
     /// Index of the next entry of the part.
     next: usize,
@@ -73,7 +79,7 @@ impl Reader<'_> {
     /// Reads the next part. Answers how many entries were looked at for it.
     async fn fill(&mut self, log: &dyn EventLog, topic: &TopicId, limit: usize) -> Result<usize, PortError> {
         let limit = limit.clamp(MIN_PAGE, PAGE);
-        self.part = order::read(log, topic, self.source, self.after, limit).await?;
+        self.part = order::read(log, topic, self.source, self.began.after, limit).await?;
         (self.next, self.read) = (0, 0);
         Ok(self.part.positions.len().max(PAGE))
     }
@@ -86,13 +92,27 @@ impl Reader<'_> {
         self.part.entries.get(self.next).map(|(entry, _)| entry.position)
     }
 
-    /// Where this shard has been read to: before the first entry that is not read, or in the middle of it.
+    /// Where this shard has been read to: before the first entry that is not read, or in the middle of it. Those of its
+    /// key that lie ahead of it, though they precede it, are given out right before it: the event that was read last
+    /// tells how many of them were.
     fn place(&self) -> Place {
-        let unread = self.part.entries[self.next..].iter().filter_map(|(_, place)| *place).min();
-        let Some(first) = unread else { return Place { after: self.part.through, within: None } };
-        let after = first.checked_sub(1).map_or(self.after, |before| self.part.positions[before]);
-        let head = self.part.entries.get(self.next).filter(|(_, place)| *place == Some(first) && self.read > 0);
-        Place { after, within: head.map(|(entry, _)| (entry.position, self.read)) }
+        let unread = self.part.entries[self.next..].iter();
+        let first = unread.filter_map(|(entry, place)| Some(((*place)?, entry))).min_by_key(|(place, _)| *place);
+        let Some((_, first)) = first else { return Place { after: self.part.through, within: None } };
+        let after = first.position.previous();
+        let key = key_hash(&first.pack.key);
+        let read = [self.last(), self.began.within].into_iter().flatten().filter(|(hash, _)| *hash == key);
+        Place { after, within: read.max_by_key(|(_, read)| *read) }
+    }
+
+    /// The event of this part that was read last: the hash of its key, and its sequence.
+    fn last(&self) -> Option<(u64, Sequence)> {
+        let (entry, count) = match self.read {
+            0 => self.part.entries.get(self.next.checked_sub(1)?).map(|(entry, _)| (entry, entry.pack.events.len()))?,
+            read => self.part.entries.get(self.next).map(|(entry, _)| (entry, usize::from(read)))?,
+        };
+        let index = u16::try_from(count).unwrap_or(u16::MAX).checked_sub(1)?;
+        Some((key_hash(&entry.pack.key), entry.sequence.event(index)))
     }
 }
 
@@ -149,8 +169,8 @@ async fn read(
     };
     let readers = sources.into_iter().map(|source| async move {
         let shard = source.shard();
-        let after = cursor.places[shard.index()].after;
-        let mut reader = Reader { source, shard, after, part: Part::default(), next: 0, read: 0 };
+        let began = cursor.places[shard.index()];
+        let mut reader = Reader { source, shard, began, part: Part::default(), next: 0, read: 0 };
         let looked = reader.fill(log, topic, wanted.limit).await?;
         Ok::<_, PortError>((reader, looked))
     });
@@ -162,7 +182,7 @@ async fn read(
             if scanned >= most {
                 break 'reading;
             }
-            reader.after = reader.part.through;
+            reader.began = Place { after: reader.part.through, within: None };
             scanned += reader.fill(log, topic, PAGE).await?;
         }
         let heads = readers.iter_mut().filter(|reader| !reader.is_drained());

@@ -73,7 +73,11 @@ fn row_before(connection: &Connection, after: LogPosition, newest: u64) -> Resul
     let first_from = |number: u64| -> Result<Option<LogPosition>, PortError> {
         row(connection, sql, [number], |row| Ok(LogPosition { at: Time(row.get(1)?), unique: row.get(0)? }))
     };
-    if after.unique <= newest && first_from(after.unique)? == Some(after) {
+    // Mostly it is that of a row, or of right before one.
+    if after.unique <= newest
+        && first_from(after.unique)?.is_some_and(|row| row.unique == after.unique && row <= after)
+        && first_from(after.unique + 1)?.is_none_or(|row| after < row)
+    {
         return Ok(after.unique);
     }
     // Rows up to `low` do not lie after it; those from `high` do, or there are none.
