@@ -4,16 +4,17 @@
 
 use crate::table::Key;
 use crate::table::attributes::{Row, binary, number, text};
-use crate::{attempts, dead_letters, lanes, log, packs, queue, registry, wake_ups};
+use crate::{attempts, cursors, dead_letters, lanes, log, packs, queue, registry, wake_ups};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use relay_core::event::{Event, EventData};
 use relay_core::grants::{Action, ApiKey, Grant, TopicPattern};
 use relay_core::lane::{
     BacklogItem, HoldReason, LaneItem, LaneRef, Lease, OwnerId, PutId, Resolution, ResolveAction, rest_key,
 };
+use relay_core::log::Committed;
 use relay_core::names::{KeyId, PartitionKey, SubscriptionId, TopicId, TopicName};
 use relay_core::pack::{LaneKey, Pack};
 use relay_core::ports::{Attempt, AttemptOutcome, DeadLetter, IdempotentAnswer, WakeUp};
@@ -312,6 +313,17 @@ fn a_subscription_is_read() {
     let key = Key::new("SUB#sub_1", "SUB");
     let row = kept_row("subscription.json", || registry::subscriptions::row_at(&key, &subscription).unwrap());
     assert_eq!(registry::subscriptions::subscription_of(&row), Ok(subscription));
+}
+
+#[test]
+fn what_a_consumer_has_committed_is_read() {
+    let mut every_part: Vec<u8> = (1..=239).collect();
+    // An event of a key is named within each shard.
+    (0..4).for_each(|shard| every_part[17 + 51 * shard] = 1);
+    let cursor = URL_SAFE_NO_PAD.encode(every_part).parse().unwrap();
+    let committed = Committed { moves: 2, cursor };
+    let row = kept_row("cursor.json", || cursors::row_of(&subscription_id(), &committed).unwrap());
+    assert_eq!(cursors::committed_of(&row), Ok(committed));
 }
 
 #[test]

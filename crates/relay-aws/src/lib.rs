@@ -13,6 +13,7 @@
 
 mod attempts;
 mod clients;
+mod cursors;
 mod dead_letters;
 mod fault;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::attempts::AttemptsPort;
 use crate::clients::Clients;
+use crate::cursors::CursorsPort;
 use crate::dead_letters::DeadLettersPort;
 use crate::lanes::LanesPort;
 use crate::log::LogPort;
@@ -46,6 +47,7 @@ pub fn open(
         wake_ups: Arc::new(WakeUpsPort { client: clients.sqs.clone(), options: options.clone() }),
         registry: Arc::new(RegistryPort::new(table.clone(), clock.clone())),
         replays: Arc::new(ReplaysPort { table: table.clone(), clock: clock.clone() }),
+        cursors: Arc::new(CursorsPort { table: table.clone() }),
         attempts: Arc::new(AttemptsPort::new(table.clone(), stamps, clock.clone())),
         dead_letters: Arc::new(DeadLettersPort { table, objects: objects.clone() }),
         payloads: Arc::new(PayloadsPort { objects }),

@@ -159,6 +159,7 @@ pub async fn request(ports: &Ports, prepared: &Prepared, job: &Job, now: Time) -
             }
             payload.body()
         }
+        Mode::Pull => return Err(PortError::Invalid("an attempt of events that are pulled".to_owned())),
     };
     let id = if endpoint.mode == Mode::Batch { batch_id(job) } else { first.made().webhook_id.clone() };
     let seconds = (now.0 / 1000).to_string();

@@ -61,7 +61,7 @@ pub struct Subscription {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoint {
-    /// `https` URL (or `http`, to an address that the operator has admitted).
+    /// `https` URL (or `http`, to an address that the operator has admitted); empty in [`Mode::Pull`].
     pub url: String,
     /// Headers sent with every request, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -74,6 +74,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// That of a subscription whose events are pulled.
+    pub fn pulled() -> Endpoint {
+        Endpoint { url: String::new(), headers: Vec::new(), timeout_ms: 0, mode: Mode::Pull, max_batch: 1 }
+    }
+
     /// Bound on each attempt.
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
@@ -93,6 +98,8 @@ pub enum Mode {
     Batch,
     /// Data as the body and no attributes.
     Raw,
+    /// None: a consumer pulls them, and commits how far it is.
+    Pull,
 }
 
 /// Whether a subscription's events are delivered.
@@ -135,6 +142,11 @@ impl Subscription {
     /// True if only drain delivers its events: dispatch puts them in the backlog without an attempt.
     pub fn is_drained_only(&self) -> bool {
         self.rate_limit.is_some()
+    }
+
+    /// True if a consumer pulls its events from the log: dispatch passes it over, and it never has a lane.
+    pub fn is_pulled(&self) -> bool {
+        self.endpoint.mode == Mode::Pull
     }
 
     /// The record after a change of status; none if the change means nothing in its present one.

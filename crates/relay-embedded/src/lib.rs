@@ -26,6 +26,7 @@
 
 mod attempts;
 mod checkpoint;
+mod cursors;
 mod dead_letters;
 mod fault;
 mod files;

@@ -65,11 +65,12 @@ CREATE TABLE idempotent_answers(key TEXT PRIMARY KEY, at INTEGER NOT NULL, recor
 CREATE INDEX idempotent_answers_by_age ON idempotent_answers(at);
 ";
 
-/// What was added to the form since, in a way that older stores lack nothing but the table.
+/// What came after form 2 and needs no other: a broker without it leaves it alone.
 const ADDED: &str = "
 CREATE TABLE IF NOT EXISTS replays(
     subscription TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, record TEXT NOT NULL, delivered INTEGER NOT NULL,
     PRIMARY KEY(subscription, id)) WITHOUT ROWID, STRICT;
+CREATE TABLE IF NOT EXISTS cursors(subscription TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID, STRICT;
 ";
 
 impl Opening {
@@ -134,15 +135,15 @@ impl Opening {
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         let stamps = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};");
         match version {
-            0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {stamps} COMMIT;")),
+            0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {stamps} COMMIT;"))?,
             1 => {
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 upgrade::from_1(&transaction)?;
                 transaction.execute_batch(&stamps)?;
-                transaction.commit()
+                transaction.commit()?;
             }
-            _ => Ok(()),
-        }?;
+            _ => {}
+        }
         connection.execute_batch(ADDED)
     }
 

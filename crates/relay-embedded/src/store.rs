@@ -2,6 +2,7 @@
 
 use crate::attempts::AttemptsPort;
 use crate::checkpoint::Checkpoints;
+use crate::cursors::CursorsPort;
 use crate::dead_letters::DeadLettersPort;
 use crate::folder::{Folder, OpenError};
 use crate::lanes::LanesPort;
@@ -156,6 +157,7 @@ impl Store {
             wake_ups: self.wake_ups.clone(),
             registry: Arc::new(registry),
             replays: Arc::new(ReplaysPort { writer: writer(), readers: readers(), clock: self.options.clock.clone() }),
+            cursors: Arc::new(CursorsPort { writer: writer(), readers: readers() }),
             attempts: Arc::new(AttemptsPort { writer: writer(), readers: readers() }),
             dead_letters: Arc::new(DeadLettersPort { writer: writer(), readers: readers() }),
             payloads: self.payloads.clone(),

@@ -18,6 +18,7 @@
 mod attempts;
 mod bell;
 mod clock;
+mod cursors;
 mod gate;
 mod ids;
 mod lanes;

@@ -163,6 +163,7 @@ impl Simulated {
             wake_ups: this.clone(),
             registry: this.clone(),
             replays: this.clone(),
+            cursors: this.clone(),
             attempts: this.clone(),
             dead_letters: this.clone(),
             payloads: this.clone(),

@@ -2,6 +2,7 @@
 //! list; `SUBS` / id lists all of them, and `UNSETTLED` / id those that sweep looks at. All move in one transaction.
 
 use super::lists;
+use crate::cursors;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Query, Table, Transacted, Transaction};
 use relay_core::names::{SubscriptionId, TopicId};
@@ -132,7 +133,8 @@ pub(super) async fn forget(table: &Table, id: &SubscriptionId) -> Result<(), Por
             .delete_if(&key_of(id), same)
             .delete(&under_topic(&stored.topic_id, id))
             .delete(&in_all(id))
-            .delete(&in_unsettled(id));
+            .delete(&in_unsettled(id))
+            .delete(&cursors::key_of(id));
         if table.transact(transaction).await? == Transacted::Done {
             return Ok(());
         }

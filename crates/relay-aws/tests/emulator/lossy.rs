@@ -89,3 +89,8 @@ async fn the_log_keeps_its_contract_though_answers_are_lost() {
 async fn dead_letters_keep_their_contract_though_answers_are_lost() {
     conformance::dead_letters::run_all(World::lossy).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cursors_keep_their_contract_though_answers_are_lost() {
+    conformance::cursors::run_all(World::lossy).await;
+}

@@ -10,6 +10,7 @@ mod lane_items;
 mod samples;
 
 pub mod attempts;
+pub mod cursors;
 pub mod dead_letters;
 pub mod lanes;
 pub mod log;
@@ -51,6 +52,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
     wake_ups::run_all(&make).await;
     registry::run_all(&make).await;
     replays::run_all(&make).await;
+    cursors::run_all(&make).await;
     attempts::run_all(&make).await;
     dead_letters::run_all(&make).await;
     payloads::run_all(&make).await;

@@ -95,7 +95,7 @@ impl BatchState {
                     held: false,
                     deadline,
                 };
-                Some(subscriptions.iter().map(lane).collect())
+                Some(subscriptions.iter().filter(|subscription| !subscription.is_pulled()).map(lane).collect())
             });
         }
         BatchState(groups)
@@ -130,4 +130,40 @@ pub(super) async fn read_again(ports: &Ports, lane: &LaneState) -> Result<Option
     let read = ports.lanes.read_state(&[], &[lane.id]).await?;
     let held = read.held.first().copied().ok_or_else(|| PortError::Corrupt("a lane is missing".to_owned()))?;
     Ok(Some(LaneState { subscription, id: lane.id, held, deadline }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::PartitionKey;
+    use crate::pack::{LaneKey, Pack};
+    use crate::ports::Receipt;
+    use crate::sequence::PackSequence;
+    use crate::subscription::Endpoint;
+    use crate::subscription::tests::sample;
+
+    #[test]
+    fn a_subscription_that_is_pulled_has_no_lanes_to_be_read() {
+        let webhook = sample();
+        let pulled = Subscription { endpoint: Endpoint::pulled(), ..sample() };
+        let pack = Pack {
+            topic: webhook.topic.clone(),
+            topic_id: webhook.topic_id.clone(),
+            key: LaneKey::Ordered(PartitionKey::new("k").unwrap()),
+            accepted_at: Time(1),
+            events: vec![],
+        };
+        let (group, topics) = (pack.group(), [pack.topic_id.clone()]);
+        let sequence = PackSequence { era: 1, number: 1 };
+        let receipt = Receipt::Number(1, 1);
+        let message = Message { pack: Arc::new(pack), sequence, receives: 1, receipt, position: None };
+        let lanes = |subscriptions: Vec<Subscription>| {
+            let subscriptions = subscriptions.into_iter().map(Arc::new).collect();
+            let known = [Some(Arc::new(TopicSubscriptions { version: 1, subscriptions }))];
+            BatchState::lanes_of(std::slice::from_ref(&message), &topics, &known, Time(2)).take_lanes(&group).unwrap()
+        };
+        assert_eq!(lanes(vec![pulled.clone()]).len(), 0);
+        let both = lanes(vec![pulled, webhook.clone()]);
+        assert_eq!(both.iter().map(|lane| &*lane.subscription).collect::<Vec<_>>(), [&webhook]);
+    }
 }

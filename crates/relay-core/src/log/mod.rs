@@ -7,6 +7,7 @@
 //! A reader never passes an entry that appears later, since it leaves out what is younger than the log's settle time.
 //! It may see an event again, and never misses one.
 
+mod committed;
 mod cursor;
 mod event;
 pub mod line;
@@ -14,6 +15,7 @@ mod order;
 mod pull;
 mod start;
 
+pub use committed::Committed;
 pub use cursor::{Cursor, CursorFault};
 pub use event::event;
 pub use pull::{MAX_EVENTS, Pulled, Wanted, pull};

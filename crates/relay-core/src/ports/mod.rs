@@ -2,6 +2,7 @@
 
 mod attempts;
 mod clock;
+mod cursors;
 mod error;
 mod lanes;
 mod log;
@@ -14,6 +15,7 @@ pub mod webhook;
 
 pub use attempts::{Attempt, AttemptOutcome, Attempts, AttemptsPage, DeadLetter, DeadLetters, DeadLettersPage};
 pub use clock::{Clock, Ids};
+pub use cursors::Cursors;
 pub use error::PortError;
 pub use lanes::{BacklogRead, HeadFailure, HeldLane, HeldLanesPage, LaneLoad, Lanes, StateRead};
 pub use log::{EventLog, LogEntry, LogPage};
@@ -45,6 +47,8 @@ pub struct Ports {
     pub registry: Arc<dyn Registry>,
     /// How far replays are.
     pub replays: Arc<dyn Replays>,
+    /// Where consumers are.
+    pub cursors: Arc<dyn Cursors>,
     /// What was attempted.
     pub attempts: Arc<dyn Attempts>,
     /// Events that were given up.

@@ -4,6 +4,7 @@ mod mirror;
 
 pub(crate) use mirror::Mirror;
 
+use crate::cursors;
 use crate::readers::{Readers, row};
 use crate::writer::{Tx, Writer};
 use async_trait::async_trait;
@@ -183,6 +184,7 @@ impl Registry for RegistryPort {
         let (id, mirror) = (id.clone(), self.mirror.clone());
         let forget = move |tx: &Tx<'_>| {
             tx.execute("DELETE FROM subscriptions WHERE id = ?1", [id.as_str()])?;
+            cursors::forget(tx, &id)?;
             tx.settle(move |committed| {
                 if committed {
                     mirror.forget_subscription(&id);

@@ -1,6 +1,8 @@
 //! What a data folder allows, survives and refuses.
 
 use crate::world::{Folder, JumpingClock, drain, id, options, pack, ports, receive_and_acknowledge, send};
+use relay_core::log::{Committed, Cursor};
+use relay_core::names::SubscriptionId;
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_embedded::{OpenError, Store};
 
@@ -167,7 +169,7 @@ async fn a_store_of_the_first_format_is_brought_to_the_present_one() {
     // What differed then.
     stamp(
         &folder,
-        "DROP INDEX log_of_shard; DROP TABLE shards; DROP TABLE segments; ALTER TABLE log RENAME COLUMN shard TO topic;
+        "DROP TABLE cursors; DROP INDEX log_of_shard; DROP TABLE shards; DROP TABLE segments; ALTER TABLE log RENAME COLUMN shard TO topic;
          ALTER TABLE log ADD COLUMN prev INTEGER NOT NULL DEFAULT 0; UPDATE log SET topic = 1, prev = position - 1;
          CREATE TABLE topic_numbers(number INTEGER PRIMARY KEY, topic TEXT NOT NULL UNIQUE, last INTEGER NOT NULL) STRICT;
          INSERT INTO topic_numbers VALUES(1, 'top_orders', 20); PRAGMA user_version = 1;",
@@ -177,4 +179,19 @@ async fn a_store_of_the_first_format_is_brought_to_the_present_one() {
     send(&ports(&store), pack("k3", "later", 10)).await.unwrap();
     assert_eq!(entries(&store).await.len(), 42);
     assert_eq!(drain(&ports(&store)).await.len(), 21);
+    assert_eq!(ports(&store).cursors.committed(&SubscriptionId::new("sub_1").unwrap()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_store_from_before_there_were_consumers_gets_room_for_them() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    Store::open(folder.path(), options(&clock)).unwrap().close().await.unwrap();
+    stamp(&folder, "DROP TABLE cursors");
+    let (id, committed) = (SubscriptionId::new("sub_1").unwrap(), Committed { moves: 1, cursor: Cursor::default() });
+    for stored in [None, Some(committed)] {
+        let store = Store::open(folder.path(), options(&clock)).unwrap();
+        assert_eq!(ports(&store).cursors.committed(&id).await, Ok(stored));
+        ports(&store).cursors.commit(&id, committed, stored).await.unwrap();
+        store.close().await.unwrap();
+    }
 }

@@ -2,6 +2,7 @@
 
 use relay_core::grants::ApiKey;
 use relay_core::limits::IDEMPOTENCY_KEPT;
+use relay_core::log::Committed;
 use relay_core::names::{KeyId, SubscriptionId, TopicId, TopicName};
 use relay_core::ports::{Expect, IdempotentAnswer, PortError, TopicSubscriptions};
 use relay_core::subscription::Subscription;
@@ -18,6 +19,7 @@ pub(crate) struct RegistryStore {
     /// The version of the list of subscriptions of every topic that was ever there.
     lists: BTreeMap<TopicId, u64>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Subscription>>,
+    cursors: BTreeMap<SubscriptionId, Committed>,
     keys: BTreeMap<KeyId, Arc<ApiKey>>,
     key_uses: BTreeMap<KeyId, Time>,
     answers: BTreeMap<String, IdempotentAnswer>,
@@ -97,7 +99,25 @@ impl RegistryStore {
     pub fn forget_subscription(&mut self, id: &SubscriptionId) {
         if self.subscriptions.get(id).is_some_and(|subscription| subscription.deleted_at.is_some()) {
             self.subscriptions.remove(id);
+            self.cursors.remove(id);
         }
+    }
+
+    pub fn committed(&self, id: &SubscriptionId) -> Option<Committed> {
+        self.cursors.get(id).copied()
+    }
+
+    pub fn commit(
+        &mut self,
+        id: &SubscriptionId,
+        committed: Committed,
+        expected: Option<Committed>,
+    ) -> Result<(), PortError> {
+        if self.committed(id) != expected {
+            return Err(PortError::Conflict);
+        }
+        self.cursors.insert(id.clone(), committed);
+        Ok(())
     }
 
     pub fn list_version(&self, topic: &TopicId) -> Option<u64> {
