@@ -65,16 +65,18 @@ impl Query {
         }
     }
 
+    /// `limit`.
+    pub(crate) fn limit(&mut self) -> Result<usize, Problem> {
+        let Some(text) = self.take("limit") else { return Ok(DEFAULT_LIMIT) };
+        text.parse()
+            .ok()
+            .filter(|limit| text.bytes().all(|byte| byte.is_ascii_digit()) && (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| invalid(format!("`limit` is an integer from 1 to {MAX_LIMIT}")))
+    }
+
     /// `limit` and `cursor`.
     pub(crate) fn page(&mut self) -> Result<Page, Problem> {
-        let limit = match self.take("limit") {
-            None => DEFAULT_LIMIT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| text.bytes().all(|byte| byte.is_ascii_digit()) && (1..=MAX_LIMIT).contains(limit))
-                .ok_or_else(|| invalid(format!("`limit` is an integer from 1 to {MAX_LIMIT}")))?,
-        };
+        let limit = self.limit()?;
         let after = match self.take("cursor") {
             None => None,
             Some(text) => Some(cursor_text(&text).ok_or_else(no_cursor)?),

@@ -4,6 +4,7 @@
 //! be told of that instead compares the version in the closure that makes the new record. Work that goes on after the
 //! answer is named by what the functions return, never started here.
 
+mod consumers;
 mod dead_letters;
 mod health;
 mod keys;
@@ -18,6 +19,7 @@ mod subscriptions;
 mod topics;
 mod whereabouts;
 
+pub use consumers::{Batch, commit, move_consumer, pull_events};
 pub use dead_letters::{DeadLetterView, delete_dead_letter, list_dead_letters};
 pub use health::{Check, check_health};
 pub use keys::{NewKey, create_key, delete_key, ensure_admin_key, key, list_keys};
@@ -86,15 +88,24 @@ pub enum Refused {
     /// The replay is over.
     #[error("the replay is over")]
     ReplayOver,
-    /// The log cannot be read from there.
-    #[error(transparent)]
-    Log(#[from] ReadRefused),
+    /// It is about webhooks, and the subscription is pulled.
+    #[error("that means nothing for a pull subscription: it has no webhook")]
+    Pulled,
+    /// It is about pull subscriptions, and the subscription has a webhook.
+    #[error("the subscription is not a pull subscription: its events go to its webhook")]
+    NotPulled,
+    /// More is committed already, or the subscription was moved since.
+    #[error("the committed cursor is ahead of this one, or the subscription was moved: pull again")]
+    StaleCursor,
     /// Too many secrets are in their grace.
     #[error("too many secrets are still in their grace")]
     TooManySecrets,
     /// The event is not, or no longer, the head of its lane; this one is.
     #[error("that event is no longer the head of its lane")]
     HeadMoved(Option<Sequence>),
+    /// The log cannot be read from there.
+    #[error(transparent)]
+    Read(#[from] ReadRefused),
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),

@@ -7,7 +7,7 @@ use crate::log::{Start, begin};
 use crate::names::{PartitionKey, SubscriptionId};
 use crate::ports::Ports;
 use crate::replay::{Replay, Rewind, Until, wait_before_load};
-use crate::subscription::{Status, Subscription};
+use crate::subscription::{Mode, Status, Subscription};
 use crate::time::Time;
 use crate::topic::Topic;
 
@@ -27,10 +27,13 @@ pub struct ReplayOrder {
 /// Begins a replay; the job that loads it is still to be run.
 ///
 /// # Errors
-/// If there is no such subscription; if it has a replay under way, or is disabled; if the topic no longer keeps events
+/// If there is no such subscription; if it is pulled, which moves by its cursor; if it has a replay under way, or is disabled; if the topic no longer keeps events
 /// from the start; if it cannot be written.
 pub async fn begin_replay(ports: &Ports, id: &SubscriptionId, order: ReplayOrder) -> Result<Replay, Refused> {
     let found = super::subscription(ports, id).await?;
+    if found.endpoint.mode == Mode::Pull {
+        return Err(Refused::Pulled);
+    }
     let of = topic(ports, &found.topic).await?;
     let from = begin(ports, &of, order.from).await?;
     let now = ports.clock.now();

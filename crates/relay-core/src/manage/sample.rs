@@ -1,5 +1,6 @@
 //! Sending a sample event to a webhook, outside of any lane.
 
+use super::Refused;
 use crate::attempt;
 use crate::delivery::{EventRef, Outgoing};
 use crate::event::{Event, EventData};
@@ -19,8 +20,11 @@ const KEY: &str = "relay-test";
 /// no log and no lane, moves no circuit, and is not tried again.
 ///
 /// # Errors
-/// If the request cannot be made.
-pub async fn send_sample(ports: &Ports, subscription: Arc<Subscription>) -> Result<Attempt, PortError> {
+/// If the subscription has no webhook, or the request cannot be made.
+pub async fn send_sample(ports: &Ports, subscription: Arc<Subscription>) -> Result<Attempt, Refused> {
+    if subscription.is_pulled() {
+        return Err(Refused::Pulled);
+    }
     let now = ports.clock.now();
     let data = serde_json::json!({ "message": "A sample event, to try this webhook", "subscription": subscription.id });
     let event = Event {
@@ -47,5 +51,5 @@ pub async fn send_sample(ports: &Ports, subscription: Arc<Subscription>) -> Resu
     let (sequence, position) = (PackSequence { era: 0, number: 0 }, LogPosition { at: now, unique: 0 });
     let event = EventRef::new(Arc::new(Outgoing::new(Arc::new(pack), sequence, position)), 0);
     let attempt = attempt::test(ports, subscription, event).await;
-    attempt.ok_or_else(|| PortError::Invalid("the sample event cannot be sent".to_owned()))
+    attempt.ok_or_else(|| PortError::Invalid("the sample event cannot be sent".to_owned()).into())
 }

@@ -25,11 +25,14 @@ pub(super) fn new_secret(ports: &Ports, now: Time) -> Secret {
 /// with the new secret last.
 ///
 /// # Errors
-/// If there is no such subscription; if too many secrets are in their grace; if it cannot be written.
+/// If there is no such subscription, or it has no webhook; if too many secrets are in their grace; if it cannot be written.
 pub async fn rotate_secret(ports: &Ports, id: &SubscriptionId, grace: Duration) -> Result<Subscription, Refused> {
     let fresh = new_secret(ports, ports.clock.now());
     let end = fresh.created_at + grace.min(MAX_GRACE);
     rewrite(ports, id, |stored| {
+        if stored.is_pulled() {
+            return Err(Refused::Pulled);
+        }
         let mut secrets: Vec<Secret> = stored.secrets.clone();
         for secret in &mut secrets {
             secret.expires_at.get_or_insert(end);

@@ -1,6 +1,7 @@
 //! How a topic fares.
 
 use super::Refused;
+use super::consumers::oldest_uncommitted;
 use super::topics::topic;
 use crate::names::{TopicId, TopicName};
 use crate::ports::{AttemptOutcome, PortError, Ports, QueueLag};
@@ -15,7 +16,7 @@ const LOG_ENTRIES: usize = 2_000;
 const LOG_PAGE: usize = 500;
 /// Attempts looked at, of each subscription.
 const ATTEMPTS: usize = 500;
-/// Subscriptions whose attempts are looked at.
+/// Subscriptions whose attempts, or consumers, are looked at.
 const SUBSCRIPTIONS: usize = 50;
 
 /// How a topic fares.
@@ -39,6 +40,8 @@ pub struct TopicStats {
     pub queue: QueueLag,
     /// How long the oldest undelivered event has waited, as far as it is known: in a held lane or in the queue.
     pub oldest_undelivered: Duration,
+    /// How long the oldest event that a consumer of a pull subscription has not committed has waited.
+    pub oldest_uncommitted: Duration,
 }
 
 /// How a topic fares. Rates are taken from the newest entries of the log and the newest attempts, so they cost the same
@@ -53,8 +56,13 @@ pub async fn topic_stats(ports: &Ports, name: &TopicName) -> Result<TopicStats, 
     let queue = ports.queue.lag().await?;
     let list = ports.registry.topic_subscriptions(&topic.id).await?;
     let subscriptions = list.map(|list| list.subscriptions.clone()).unwrap_or_default();
-    let (mut delivered, mut failed) = (0.0, 0.0);
+    let (mut delivered, mut failed, mut uncommitted) = (0.0, 0.0, Duration::ZERO);
     for subscription in subscriptions.iter().take(SUBSCRIPTIONS) {
+        if subscription.is_pulled() {
+            let waited = oldest_uncommitted(ports, subscription, &topic).await?;
+            uncommitted = uncommitted.max(waited.unwrap_or_default());
+            continue;
+        }
         let rates = attempt_rates(ports, subscription, now).await?;
         (delivered, failed) = (delivered + rates.0, failed + rates.1);
     }
@@ -69,6 +77,7 @@ pub async fn topic_stats(ports: &Ports, name: &TopicName) -> Result<TopicStats, 
         held_since,
         queue,
         oldest_undelivered: held.max(queue.oldest),
+        oldest_uncommitted: uncommitted,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Subscriptions: created, changed, deleted.
 
+use super::consumers;
 use super::replays::first_rewind;
 use super::secrets::new_secret;
 use super::topics::topic;
@@ -9,7 +10,7 @@ use crate::names::{SubscriptionId, TopicName};
 use crate::ports::{Expect, PortError, Ports};
 use crate::replay::LastReplay;
 use crate::retry::RetryPolicy;
-use crate::subscription::{Endpoint, Status, Subscription};
+use crate::subscription::{Endpoint, Mode, Status, Subscription};
 use crate::topic::Topic;
 use std::sync::Arc;
 
@@ -46,11 +47,13 @@ pub async fn list_subscriptions(
     ports.registry.subscriptions(topic, after, limit).await
 }
 
-/// Creates a subscription to a topic, with a fresh secret: it gets what is accepted from now on, and before that what
-/// is in the log from `start` on. If it is rewinding, the job that loads that is still to be run.
+/// Creates a subscription to a topic. One with a webhook gets a fresh secret, and what is accepted from now on, before
+/// that what is in the log from `start` on: if it is rewinding, the job that loads that is still to be run. Where one that
+/// is pulled begins, `start` says.
 ///
 /// # Errors
-/// If there is no such topic; what `settings` refuses; if it cannot be written.
+/// If there is no such topic; what `settings` refuses; if the topic's retention has passed the start; if it cannot be
+/// written.
 pub async fn create_subscription<E: From<Refused>>(
     ports: &Ports,
     name: &TopicName,
@@ -60,9 +63,15 @@ pub async fn create_subscription<E: From<Refused>>(
     let found = topic(ports, name).await?;
     let settings = settings(&found)?;
     let now = ports.clock.now();
-    let rewind = first_rewind(ports, &found, start, now).await?;
     let id = SubscriptionId::new(format!("sub_{}", ports.ids.unique()))
         .map_err(|fault| Refused::Port(PortError::Invalid(fault.to_string())))?;
+    let is_pulled = settings.endpoint.mode == Mode::Pull;
+    let rewind = if is_pulled {
+        consumers::begin(ports, &id, &found, start).await?;
+        None
+    } else {
+        first_rewind(ports, &found, start, now).await?
+    };
     let subscription = Subscription {
         id,
         topic_id: found.id.clone(),
@@ -70,7 +79,7 @@ pub async fn create_subscription<E: From<Refused>>(
         endpoint: settings.endpoint,
         retry: settings.retry,
         rate_limit: settings.rate_limit,
-        secrets: vec![new_secret(ports, now)],
+        secrets: if is_pulled { Vec::new() } else { vec![new_secret(ports, now)] },
         status: if rewind.is_some() { Status::Rewinding } else { Status::Active },
         status_reason: None,
         revision: 1,

@@ -1,6 +1,7 @@
 //! Why was it not delivered? Where an event is, for one subscription.
 
 use super::Refused;
+use super::consumers::committed;
 use crate::lane::{LaneItem, lane_id, rest_key};
 use crate::pack::{LaneId, LaneKey};
 use crate::ports::{Attempt, AttemptOutcome, DeadLetter, LogEntry, PortError, Ports};
@@ -25,6 +26,10 @@ const DEAD_LETTERS_PAGE: usize = 200;
 pub enum State {
     /// Its webhook has accepted it.
     Delivered,
+    /// What the subscription's consumer has committed has passed it.
+    Committed,
+    /// The subscription's consumer has not committed it yet.
+    Uncommitted,
     /// It waits in its lane's backlog.
     Held,
     /// It is a dead letter.
@@ -61,8 +66,8 @@ pub struct Whereabouts {
     pub accepted_at: Option<Time>,
     /// Names it in its topic, if the log still tells.
     pub replay_id: Option<ReplayId>,
-    /// Its lane.
-    pub lane: LaneState,
+    /// Its lane; none if the subscription is pulled.
+    pub lane: Option<LaneState>,
     /// Attempts so far.
     pub attempts: u32,
     /// The newest of them that is on record.
@@ -84,6 +89,9 @@ struct Found {
 /// # Errors
 /// If nothing is known of it, or a store cannot be read.
 pub async fn whereabouts(ports: &Ports, subscription: &Subscription, event: &str) -> Result<Whereabouts, Refused> {
+    if subscription.is_pulled() {
+        return of_consumer(ports, subscription, event).await;
+    }
     let last_attempt = newest_attempt(ports, subscription, event).await?;
     let found = match logged(ports, subscription, event).await? {
         Some(found) => found,
@@ -128,10 +136,28 @@ pub async fn whereabouts(ports: &Ports, subscription: &Subscription, event: &str
         key: found.key,
         sequence: found.sequence,
         accepted_at,
-        lane: LaneState { id: lane, held, head },
+        lane: Some(LaneState { id: lane, held, head }),
         attempts,
         last_attempt,
         next_attempt_at,
+    })
+}
+
+/// As [`whereabouts`], for a subscription that is pulled: the log has the event, and the consumer is before or behind it.
+async fn of_consumer(ports: &Ports, subscription: &Subscription, event: &str) -> Result<Whereabouts, Refused> {
+    let Found { key, sequence, logged } = logged(ports, subscription, event).await?.ok_or(Refused::EventNotFound)?;
+    let cursor = committed(ports, &subscription.id).await?.cursor;
+    let is_passed = logged.is_some_and(|(_, position)| cursor.has_passed(&key, position, sequence));
+    Ok(Whereabouts {
+        state: if is_passed { State::Committed } else { State::Uncommitted },
+        replay_id: logged.map(|(_, position)| ReplayId::logged(&key, position, sequence)),
+        key,
+        sequence,
+        accepted_at: logged.map(|(at, _)| at),
+        lane: None,
+        attempts: 0,
+        last_attempt: None,
+        next_attempt_at: None,
     })
 }
 

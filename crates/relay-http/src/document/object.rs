@@ -182,6 +182,15 @@ impl Object {
         }
     }
 
+    /// Members that are good elsewhere, but not here.
+    pub(crate) fn refuse(&mut self, names: &[&str], why: &str, faults: &mut Faults) {
+        for name in names {
+            if self.take(name).is_some() {
+                faults.invalid(self.pointer_to(name), why);
+            }
+        }
+    }
+
     /// Members of later work.
     pub(crate) fn later(&mut self, names: &[&str], faults: &mut Faults) {
         for name in names {

@@ -65,9 +65,11 @@ impl From<Refused> for Problem {
             Refused::ReplayUnderWay => ProblemKind::ReplayUnderWay,
             Refused::ReplayNotFound => ProblemKind::ReplayNotFound,
             Refused::ReplayOver => ProblemKind::ReplayOver,
-            Refused::Log(refused) => return refused.clone().into(),
+            Refused::Pulled | Refused::NotPulled => ProblemKind::WrongMode,
+            Refused::StaleCursor => ProblemKind::StaleCursor,
             Refused::TooManySecrets => ProblemKind::TooManySecrets,
             Refused::HeadMoved(_) => ProblemKind::HeadMoved,
+            Refused::Read(refused) => return refused.clone().into(),
             Refused::Port(error) => return error.clone().into(),
         };
         match refused {

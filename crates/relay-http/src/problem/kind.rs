@@ -106,6 +106,10 @@ kinds! {
     ReplayUnderWay = CONFLICT, "replay-under-way", "A replay is under way";
     /// The replay is done, cancelled or failed already.
     ReplayOver = CONFLICT, "replay-over", "The replay is over";
+    /// The action is for subscriptions with a webhook and this one is pulled, or the other way round.
+    WrongMode = CONFLICT, "wrong-mode", "Not for a subscription of this mode";
+    /// A later cursor is committed already, or the consumer was moved elsewhere after that pull: pull again.
+    StaleCursor = CONFLICT, "stale-cursor", "The cursor is out of date";
     /// Too many secrets are in their grace: wait until one has expired.
     TooManySecrets = CONFLICT, "too-many-secrets", "Too many live secrets";
     /// The event named is no longer the head of its lane.

@@ -80,7 +80,7 @@ async fn pull(
 }
 
 /// `{"items":[…]`, as the events are delivered.
-async fn written(ports: &Ports, events: &[EventRef]) -> Result<Vec<u8>, Problem> {
+pub(super) async fn written(ports: &Ports, events: &[EventRef]) -> Result<Vec<u8>, Problem> {
     let mut out = b"{\"items\":[".to_vec();
     for (index, event) in events.iter().enumerate() {
         if index > 0 {
@@ -92,7 +92,8 @@ async fn written(ports: &Ports, events: &[EventRef]) -> Result<Vec<u8>, Problem>
     Ok(out)
 }
 
-fn wait(text: Option<&str>) -> Result<Duration, Problem> {
+/// A `wait`: none is none.
+pub(super) fn wait(text: Option<&str>) -> Result<Duration, Problem> {
     let Some(text) = text else { return Ok(Duration::ZERO) };
     let seconds =
         text.parse().ok().filter(|seconds| *seconds <= MAX_WAIT && text.bytes().all(|byte| byte.is_ascii_digit()));

@@ -13,8 +13,6 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/v1/channels/{channel}", any(later))
         .route("/v1/subscriptions/{id}/verify", any(later))
         .route("/v1/subscriptions/{id}/approve", any(later))
-        .route("/v1/subscriptions/{id}/pull", any(later))
-        .route("/v1/subscriptions/{id}/commit", any(later))
         .route("/v1/asyncapi", any(later))
 }
 

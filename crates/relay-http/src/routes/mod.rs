@@ -1,6 +1,7 @@
 //! The registry's routes, one file per resource.
 
 mod attempts;
+mod consumers;
 mod dead_letters;
 mod events;
 mod health;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .merge(lanes::routes())
         .merge(dead_letters::routes())
         .merge(events::routes())
+        .merge(consumers::routes())
         .merge(replays::routes())
         .merge(whereabouts::routes())
         .merge(keys::routes())

@@ -10,8 +10,17 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-const MODES: &[(&str, Mode)] =
-    &[("structured", Mode::Structured), ("binary", Mode::Binary), ("batch", Mode::Batch), ("raw", Mode::Raw)];
+const MODES: &[(&str, Mode)] = &[
+    ("structured", Mode::Structured),
+    ("binary", Mode::Binary),
+    ("batch", Mode::Batch),
+    ("raw", Mode::Raw),
+    ("pull", Mode::Pull),
+];
+/// Members that mean nothing where there is no webhook.
+const OF_WEBHOOKS: &[&str] = &["url", "headers", "timeoutMs", "maxBatch"];
+/// Members of later work.
+const LATER: &[&str] = &["profile", "verification"];
 const TIMEOUTS_MS: RangeInclusive<u64> = 1_000..=30_000;
 const DEFAULT_TIMEOUT_MS: u64 = 10_000;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=100;
@@ -21,22 +30,23 @@ const MAX_HEADER_VALUE_BYTES: usize = 4_096;
 
 /// An endpoint as clients see it.
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EndpointView<'a> {
-    url: &'a str,
-    headers: BTreeMap<&'a str, &'a str>,
-    timeout_ms: u64,
-    mode: &'static str,
-    max_batch: u16,
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub(crate) enum EndpointView<'a> {
+    Webhook { url: &'a str, headers: BTreeMap<&'a str, &'a str>, timeout_ms: u64, mode: &'static str, max_batch: u16 },
+    Pull { mode: &'static str },
 }
 
 impl<'a> From<&'a Endpoint> for EndpointView<'a> {
     fn from(endpoint: &'a Endpoint) -> Self {
-        EndpointView {
+        let mode = word_for(MODES, &endpoint.mode);
+        if endpoint.mode == Mode::Pull {
+            return EndpointView::Pull { mode };
+        }
+        EndpointView::Webhook {
             url: &endpoint.url,
             headers: endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             timeout_ms: endpoint.timeout_ms,
-            mode: word_for(MODES, &endpoint.mode),
+            mode,
             max_batch: endpoint.max_batch,
         }
     }
@@ -50,6 +60,18 @@ pub(crate) fn read(
     policy: &dyn EndpointPolicy,
     faults: &mut Faults,
 ) -> Endpoint {
+    let mode = object.word("mode", MODES, &[], faults).unwrap_or_default();
+    if let Some(present) = present.filter(|present| (present.mode == Mode::Pull) != (mode == Mode::Pull)) {
+        let detail = "does not change from or to `pull`: create another subscription";
+        faults.invalid(object.pointer_to("mode"), detail);
+        return present.clone();
+    }
+    if mode == Mode::Pull {
+        object.refuse(OF_WEBHOOKS, "means nothing with the mode `pull`", faults);
+        object.later(LATER, faults);
+        object.finish(faults);
+        return Endpoint::pulled();
+    }
     let url = object.text("url", 1..=MAX_URL_CHARS, faults);
     if let Some(url) = &url
         && present.is_none_or(|present| present.url != *url)
@@ -57,7 +79,6 @@ pub(crate) fn read(
     {
         faults.invalid(object.pointer_to("url"), refusal);
     }
-    let mode = object.word("mode", MODES, &["pull"], faults).unwrap_or_default();
     let max_batch = object.integer("maxBatch", BATCH_SIZES, faults).unwrap_or(1);
     if max_batch > 1 && mode != Mode::Batch {
         faults.invalid(object.pointer_to("maxBatch"), "more than 1 needs the mode `batch`");
@@ -69,7 +90,7 @@ pub(crate) fn read(
         mode,
         max_batch: u16::try_from(max_batch).unwrap_or(1),
     };
-    object.later(&["profile", "verification"], faults);
+    object.later(LATER, faults);
     object.finish(faults);
     endpoint
 }

@@ -1,6 +1,7 @@
 //! The forms in which clients see the domain's types and write them.
 
 pub(crate) mod attempt;
+pub(crate) mod committed;
 pub(crate) mod dead_letter;
 pub(crate) mod endpoint;
 pub(crate) mod key;

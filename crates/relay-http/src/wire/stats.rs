@@ -17,6 +17,7 @@ pub(crate) struct StatsView<'a> {
     held_events: u64,
     held_since: Option<At>,
     oldest_undelivered_age_seconds: f64,
+    oldest_uncommitted_age_seconds: f64,
     queue: QueueView,
 }
 
@@ -50,6 +51,7 @@ impl<'a> StatsView<'a> {
             held_events: stats.held_events,
             held_since: stats.held_since.map(At),
             oldest_undelivered_age_seconds: seconds(stats.oldest_undelivered),
+            oldest_uncommitted_age_seconds: seconds(stats.oldest_uncommitted),
             queue: QueueView { messages: stats.queue.messages, oldest_age_seconds: seconds(stats.queue.oldest) },
         }
     }

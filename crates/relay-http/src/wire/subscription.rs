@@ -37,13 +37,21 @@ pub(crate) struct SubscriptionView<'a> {
     id: &'a str,
     topic: &'a str,
     endpoint: EndpointView<'a>,
-    retry: RetryView<'a>,
-    rate_limit: Option<u32>,
-    secrets: Vec<SecretView<'a>>,
+    #[serde(flatten)]
+    delivery: Option<DeliveryView<'a>>,
     status: &'static str,
     status_reason: Option<&'a str>,
     created_at: At,
     updated_at: At,
+}
+
+/// How a webhook is delivered to; what is pulled is not delivered.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveryView<'a> {
+    retry: RetryView<'a>,
+    rate_limit: Option<u32>,
+    secrets: Vec<SecretView<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,13 +68,16 @@ struct SecretView<'a> {
 impl<'a> SubscriptionView<'a> {
     /// A subscription without the texts of its secrets.
     pub(crate) fn new(subscription: &'a Subscription, now: Time) -> Self {
+        let delivery = (!subscription.is_pulled()).then(|| DeliveryView {
+            retry: RetryView::from(&subscription.retry),
+            rate_limit: subscription.rate_limit,
+            secrets: subscription.live_secrets(now).map(secret_view).collect(),
+        });
         SubscriptionView {
             id: subscription.id.as_str(),
             topic: subscription.topic.as_str(),
             endpoint: EndpointView::from(&subscription.endpoint),
-            retry: RetryView::from(&subscription.retry),
-            rate_limit: subscription.rate_limit,
-            secrets: subscription.live_secrets(now).map(secret_view).collect(),
+            delivery,
             status: word_for(STATUSES, &subscription.status),
             status_reason: subscription.status_reason.as_deref(),
             created_at: At(subscription.created_at),
@@ -77,7 +88,8 @@ impl<'a> SubscriptionView<'a> {
     /// With the text of the newest secret, which was just made.
     #[must_use]
     pub(crate) fn revealing(mut self, subscription: &'a Subscription) -> Self {
-        if let (Some(view), Some(newest)) = (self.secrets.first_mut(), subscription.secrets.last()) {
+        let first = self.delivery.as_mut().and_then(|delivery| delivery.secrets.first_mut());
+        if let (Some(view), Some(newest)) = (first, subscription.secrets.last()) {
             view.secret = Some(newest.reveal());
         }
         self
@@ -127,6 +139,10 @@ pub(crate) fn read(
     let endpoint = document.require("endpoint", endpoint, faults);
     let endpoint =
         endpoint.map(|object| endpoint::read(object, subscription.map(|present| &present.endpoint), policy, faults));
+    let is_pulled = endpoint.as_ref().is_some_and(|endpoint| endpoint.mode == Mode::Pull);
+    if is_pulled {
+        document.refuse(&["retry", "rateLimit"], "means nothing with the endpoint's mode `pull`", faults);
+    }
     let retry = document.object("retry", faults).map(|object| retry::read(object, faults)).unwrap_or_default();
     let rate_limit = document.integer("rateLimit", 1..=u64::from(u32::MAX), faults);
     let start = start(&mut document, subscription.is_some(), faults);
@@ -170,9 +186,8 @@ fn topic(document: &mut Object, present: Option<&Subscription>, faults: &mut Fau
 
 /// `startFrom`: at a subscription's creation, `latest`.
 fn start(document: &mut Object, exists: bool, faults: &mut Faults) -> Start {
-    let pointer = document.pointer_to("startFrom");
-    if exists && document.take("startFrom").is_some() {
-        faults.invalid(pointer, "is said when a subscription is created");
+    if exists {
+        document.refuse(&["startFrom"], "is said when a subscription is created", faults);
     }
     start_from::read(document, "startFrom", faults).unwrap_or(Start::Latest)
 }

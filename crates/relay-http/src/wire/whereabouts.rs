@@ -4,7 +4,7 @@ use super::At;
 use super::attempt::AttemptView;
 use super::lane::reason_word;
 use super::subscription::status_word;
-use relay_core::manage::{State, Whereabouts};
+use relay_core::manage::{LaneState, State, Whereabouts};
 use relay_core::pack::LaneId;
 use relay_core::sequence::Sequence;
 use relay_core::subscription::Subscription;
@@ -26,7 +26,7 @@ pub(crate) struct WhereaboutsView<'a> {
     state: &'static str,
     explanation: &'static str,
     subscription_status: &'static str,
-    lane: LaneView,
+    lane: Option<LaneView>,
     attempts: u32,
     last_attempt: Option<AttemptView<'a>>,
     next_attempt_at: Option<At>,
@@ -44,8 +44,8 @@ struct LaneView {
 
 impl<'a> WhereaboutsView<'a> {
     pub(crate) fn new(event: &'a str, subscription: &'a Subscription, found: &'a Whereabouts) -> Self {
-        let held = found.lane.held.as_ref();
-        let behind = found.lane.head.is_some_and(|head| head != found.sequence) && found.key.is_ordered();
+        let head = found.lane.as_ref().and_then(|lane| lane.head);
+        let behind = head.is_some_and(|head| head != found.sequence) && found.key.is_ordered();
         let (state, explanation) = words(found.state, behind);
         WhereaboutsView {
             event_id: event,
@@ -59,13 +59,7 @@ impl<'a> WhereaboutsView<'a> {
             state,
             explanation,
             subscription_status: status_word(subscription.status),
-            lane: LaneView {
-                lane: found.lane.id,
-                state: if held.is_some() { "held" } else { "live" },
-                reason: held.map(|held| reason_word(held.reason)),
-                since: held.map(|held| At(held.since)),
-                head: found.lane.head,
-            },
+            lane: found.lane.as_ref().map(LaneView::from),
             attempts: found.attempts,
             last_attempt: found.last_attempt.as_ref().map(AttemptView::from),
             next_attempt_at: found.next_attempt_at.map(At),
@@ -73,9 +67,24 @@ impl<'a> WhereaboutsView<'a> {
     }
 }
 
+impl From<&LaneState> for LaneView {
+    fn from(lane: &LaneState) -> LaneView {
+        let held = lane.held.as_ref();
+        LaneView {
+            lane: lane.id,
+            state: if held.is_some() { "held" } else { "live" },
+            reason: held.map(|held| reason_word(held.reason)),
+            since: held.map(|held| At(held.since)),
+            head: lane.head,
+        }
+    }
+}
+
 fn words(state: State, behind: bool) -> (&'static str, &'static str) {
     match state {
         State::Delivered => ("delivered", "the webhook has accepted it"),
+        State::Committed => ("committed", "the cursor that the consumer has committed is past it"),
+        State::Uncommitted => ("uncommitted", "the consumer has not committed it: a pull answers it, in its turn"),
         State::Held if behind => ("held", "it waits in its lane behind the lane's head, which is not delivered yet"),
         State::Held => ("held", "it heads its lane, which is held for the reason given"),
         State::DeadLettered => ("deadLettered", "it is among the dead letters, from where it may be redriven"),

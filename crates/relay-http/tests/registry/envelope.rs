@@ -60,7 +60,6 @@ async fn routes_of_later_work_say_so() {
     for (method, route) in [
         ("PUT", "/v1/channels/all".to_owned()),
         ("POST", format!("{path}/verify")),
-        ("GET", format!("{path}/pull")),
         ("PUT", "/v1/asyncapi".to_owned()),
         // Whatever the method: nobody is sent to look for one that works.
         ("GET", "/v1/asyncapi".to_owned()),

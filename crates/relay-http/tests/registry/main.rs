@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic; helpers are not seen as tests by the lint")]
 
 mod broker;
+mod consumers;
 mod dead_letters;
 mod envelope;
 mod faults;

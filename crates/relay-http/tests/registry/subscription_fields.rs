@@ -142,12 +142,6 @@ async fn fields_of_later_work_are_refused_by_name_and_unknown_ones_too() {
         let answer = broker.post("/v1/subscriptions", document).await;
         assert_eq!((answer.problem(), answer.pointers()), ((400, "not-supported"), vec![pointer]), "{fields}");
     }
-    let pull = json!({ "topic": "orders", "endpoint": { "mode": "pull" } });
-    let answer = broker.post("/v1/subscriptions", pull).await;
-    assert_eq!(
-        (answer.problem(), answer.pointers()),
-        ((400, "not-supported"), vec!["/endpoint/mode", "/endpoint/url"])
-    );
     let unknown = json!({
         "topic": "orders", "endpoint": { "url": HOOK, "timeout": 5 }, "retry": { "schedule": [1], "jitter": 1 }, "x": {},
     });
