@@ -9,6 +9,7 @@ mod broker;
 mod client;
 mod command;
 mod configuration;
+mod consumers;
 mod crash;
 mod dead_letters;
 mod deliveries;
