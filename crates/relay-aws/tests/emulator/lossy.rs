@@ -91,6 +91,11 @@ async fn dead_letters_keep_their_contract_though_answers_are_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replays_keep_their_contract_though_answers_are_lost() {
+    conformance::replays::run_all(World::lossy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cursors_keep_their_contract_though_answers_are_lost() {
     conformance::cursors::run_all(World::lossy).await;
 }

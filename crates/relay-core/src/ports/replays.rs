@@ -21,7 +21,8 @@ pub trait Replays: Send + Sync {
     /// `Conflict`, or if it may not be durable.
     async fn put_replay(&self, replay: Replay, expect: Expect) -> Result<(), PortError>;
 
-    /// Counts events that were delivered as parts of a replay. One that has no record any more is left alone.
+    /// Counts events that were delivered as parts of a replay: for people, so a count whose answer was lost may be made
+    /// twice. One that has no record any more is left alone.
     ///
     /// # Errors
     /// If it may not be durable.

@@ -51,7 +51,11 @@ impl Load<'_> {
 
     /// Loads a part of a shard, after a position.
     pub async fn part(&self, shard: LogShard, after: LogPosition) -> Result<Loaded, PortError> {
-        let page = self.ports.log.read(&self.subscription.topic_id, shard, after, PART).await?;
+        let (log, topic) = (&self.ports.log, &self.subscription.topic_id);
+        let page = match self.key {
+            Some(key) => log.read_key(topic, &LaneKey::Ordered(key.clone()), after, PART).await?,
+            None => log.read(topic, shard, after, PART).await?,
+        };
         let mut loaded = Loaded { through: page.through, is_end: !page.is_more, scanned: 0, matched: 0 };
         let mut lanes: BTreeMap<_, LaneLoad> = BTreeMap::new();
         for entry in page.entries {

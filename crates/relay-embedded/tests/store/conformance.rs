@@ -72,6 +72,11 @@ async fn the_registry_keeps_its_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replays_keep_their_contract() {
+    conformance::replays::run_all(make).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cursors_keep_their_contract() {
     conformance::cursors::run_all(make).await;
 }
