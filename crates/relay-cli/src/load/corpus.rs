@@ -87,7 +87,7 @@ impl Dice {
 
     /// From 0, less than `end`.
     fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.roll()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.roll()) * u128::from(end)) >> 64) as u64
     }
 
     fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
