@@ -8,7 +8,7 @@ use crate::table::{Condition, Key, Query, Table, Transacted, Transaction};
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::ports::{Expect, PortError, TopicSubscriptions};
 use relay_core::record;
-use relay_core::subscription::{Status, Subscription};
+use relay_core::subscription::Subscription;
 use std::sync::Arc;
 
 const ALL: &str = "SUBS";
