@@ -64,6 +64,16 @@ impl Job {
         !["done", "cancelled", "failed"].contains(&self.state.as_str())
     }
 
+    /// How much of what was loaded is still to be delivered; none of that of a replay that failed is waited for.
+    pub fn undelivered(&self) -> u64 {
+        if self.state == "failed" { 0 } else { self.enqueued.saturating_sub(self.delivered) }
+    }
+
+    /// Why it ended as it did, if the broker says so.
+    pub fn reason(&self) -> Option<&str> {
+        self.rest.get("reason")?.as_str()
+    }
+
     /// On one line, for scripts.
     pub fn line(&self) -> String {
         let mut line = json!({

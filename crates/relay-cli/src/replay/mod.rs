@@ -15,7 +15,7 @@ use std::io::Write;
 
 /// Deliver a subscription's events again, from some place in the log on
 ///
-/// Old events are delivered in order, then the live ones that waited behind them. Shows how far it is until all is done, then
+/// Old events are delivered in order, then the live ones that waited behind them. Shows how far it is until all of them are, then
 /// prints the replay as JSON. Ctrl-C leaves the replay running.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
@@ -27,7 +27,7 @@ pub struct ReplayArgs {
     /// Where to begin: earliest, a time such as 2026-11-20T21:00:00Z (from then on), or a replay id (after it)
     #[arg(long, value_name = "PLACE", required_unless_present = "job")]
     from: Option<String>,
-    /// Where to end: a time, or a replay id (with it) [default: where live events go on]
+    /// Where to end: a time or a replay id, with it [default: where live events go on]
     #[arg(long, value_name = "PLACE")]
     to: Option<String>,
     /// Only events of this partition key
@@ -89,12 +89,16 @@ pub async fn run(args: ReplayArgs) -> Result<(), Failure> {
     bar.finish_and_clear();
     let job = watched?;
     print(&job)?;
-    let told = format!("{} scanned, {} delivered", HumanCount(job.scanned), HumanCount(job.delivered));
+    let mut told = format!("{} scanned, {} delivered", HumanCount(job.scanned), HumanCount(job.delivered));
+    if job.undelivered() > 0 {
+        told += &format!(", {} loaded and not delivered yet", HumanCount(job.undelivered()));
+    }
     if job.state == "done" {
         anstream::eprintln!("done: {told}");
         return Ok(());
     }
-    Err(anyhow!("the replay {id} ended as {}: {told}", job.state).into())
+    let reason = job.reason().map(|reason| format!(", {reason}")).unwrap_or_default();
+    Err(anyhow!("the replay {id} ended as {}{reason}: {told}", job.state).into())
 }
 
 fn print(job: &Job) -> Result<(), Failure> {

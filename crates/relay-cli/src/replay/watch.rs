@@ -6,22 +6,30 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_millis(500);
+/// What is loaded is delivered as fast as the subscriber takes it. When nothing has been for so long, its lanes wait for
+/// another attempt, or some deliveries were not counted, as after a crash: there is nothing more to see.
+const STALLS_AFTER: Duration = Duration::from_secs(30);
 /// How long the broker may be away meanwhile.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Asks again and again until the replay has ended, and shows how far it is.
+/// Asks again and again until the replay has ended and what it loaded is delivered, and shows how far it is.
 pub(super) async fn watch(replays: &Replays, mut job: Job, bar: &ProgressBar) -> Result<Job, CallFault> {
     bar.set_style(style());
     let (mut backoff, mut answered, began) = (Backoff::default(), Instant::now(), (Instant::now(), job.delivered));
+    let mut moved = Instant::now();
     loop {
         show(bar, &job, began);
-        if !job.runs() {
+        if !job.runs() && (job.undelivered() == 0 || moved.elapsed() >= STALLS_AFTER) {
             return Ok(job);
         }
         let pause = match replays.read(&job.id).await {
             Ok(read) => {
-                (job, backoff, answered) = (read, Backoff::default(), Instant::now());
-                if job.runs() { EVERY } else { Duration::ZERO }
+                (backoff, answered) = (Backoff::default(), Instant::now());
+                if read.runs() || read.delivered != job.delivered {
+                    moved = Instant::now();
+                }
+                job = read;
+                if job.runs() || job.undelivered() > 0 { EVERY } else { Duration::ZERO }
             }
             Err(fault) if fault.is_transient() && answered.elapsed() < PATIENCE => {
                 bar.set_message(format!("{fault}; trying again"));

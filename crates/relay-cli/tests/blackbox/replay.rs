@@ -50,9 +50,9 @@ fn job(state: &str, delivered: u64) -> Value {
 #[tokio::test]
 async fn a_replay_is_begun_and_watched_until_it_is_done() {
     let away = json!({ "type": "/problems/unavailable", "title": "Away" });
-    let stub =
-        Stub::start(vec![(202, job("running", 0)), (200, job("running", 4)), (503, away), (200, job("done", 10))])
-            .await;
+    // When all is loaded, it is still to be delivered.
+    let begun = vec![(202, job("running", 0)), (200, job("running", 4)), (503, away)];
+    let stub = Stub::start([begun, vec![(200, job("done", 6)), (200, job("done", 10))]].concat()).await;
     let args = ["replay", "sub_1", "--from", "2026-11-20T21:00:00Z", "--key", "k", "--rate", "50"];
     let ended = Running::start(&stub.url, &args).ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -64,7 +64,7 @@ async fn a_replay_is_begun_and_watched_until_it_is_done() {
     let sent = json!({ "from": { "time": "2026-11-20T21:00:00Z" }, "partitionKey": "k", "rateLimit": 50 });
     assert_eq!(serde_json::from_str::<Value>(&asked[0].1).unwrap(), sent);
     let polls = asked[1..].iter().map(|(what, _)| what.as_str());
-    assert!(polls.eq(["GET /v1/subscriptions/sub_1/replays/rep_1"; 3]), "{asked:?}");
+    assert!(polls.eq(["GET /v1/subscriptions/sub_1/replays/rep_1"; 4]), "{asked:?}");
 }
 
 #[tokio::test]
@@ -98,10 +98,18 @@ async fn a_replay_that_is_not_waited_for_is_only_begun() {
 async fn a_replay_that_does_not_get_done_is_a_failure() {
     let refused =
         json!({ "type": "/problems/wrong-status", "title": "Not in this status", "detail": "one replays already" });
+    let mut failed = job("failed", 3);
+    failed["reason"] = "the log has expired".into();
     for (answers, told) in [
         (vec![(409, refused)], "one replays already (409 wrong-status)"),
-        (vec![(202, job("running", 0)), (200, job("failed", 3))], "ended as failed"),
-        (vec![(202, job("running", 0)), (200, job("cancelled", 3))], "ended as cancelled"),
+        (
+            vec![(202, job("running", 0)), (200, failed)],
+            "ended as failed, the log has expired: 12 scanned, 3 delivered",
+        ),
+        (
+            vec![(202, job("running", 0)), (200, job("cancelled", 3)), (200, job("cancelled", 10))],
+            "ended as cancelled: 12 scanned, 10 d",
+        ),
     ] {
         let stub = Stub::start(answers).await;
         let ended = Running::start(&stub.url, &["replay", "sub_1", "--from", "earliest"]).ended().await;
