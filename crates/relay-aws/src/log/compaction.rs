@@ -135,9 +135,11 @@ impl LogPort {
         // Nothing more comes of a topic that is deleted.
         let age = if topic.deleted_at.is_some() { Duration::ZERO } else { AGE };
         let due_at = match oldest {
+            _ if pending.is_some() => now,
+            Some(oldest) => oldest + age.min(shard.fills_in()),
+            // What comes next may come as fast as what came just now.
+            None if now.since(shard.compacted.at) < AGE => now + shard.fills_in(),
             None => now + AGE,
-            Some(_) if pending.is_some() => now,
-            Some(oldest) => (oldest + age).min(shard.full_at()),
         };
         self.looks().note(&topic.id, number, Look { oldest, due_at });
         Ok(oldest.filter(|_| due_at <= now).map(|oldest| Due { topic, number, shard, oldest }))
@@ -273,13 +275,11 @@ impl LogPort {
 }
 
 impl Shard {
-    /// When it will have a segment's bytes, if they come as they did: an estimate that costs no read. If they come
-    /// slower, the next span is smaller, and the one after it is waited for longer.
-    fn full_at(&self) -> Time {
-        match self.bytes_per_second {
-            0 => Time(u64::MAX),
-            rate => self.compacted.at + Duration::from_secs(SEGMENT_BYTES / rate),
-        }
+    /// How long it takes until there are a segment's bytes, if they come as they did: an estimate that costs no read. If
+    /// they come slower, the next segment is smaller, and the one after it is waited for longer.
+    fn fills_in(&self) -> Duration {
+        let seconds = SEGMENT_BYTES.checked_div(self.bytes_per_second);
+        seconds.map_or(AGE, |seconds| Duration::from_secs(seconds).min(AGE))
     }
 
     /// How fast the bytes of a span came, if it began where the one before it ended.
