@@ -77,7 +77,7 @@ async fn append(ports: &Ports, packs: Vec<Arc<Pack>>, first: u128) {
 /// Appends packs of ten events, on seven keys.
 async fn fill(ports: &Ports, packs: std::ops::Range<usize>) {
     let first = packs.start as u128;
-    let of = |at: usize| pack(&format!("k{}", at % 7), at * 10..at * 10 + 10, 250);
+    let of = |at: usize| pack(&format!("k{}", at % 7), at * 10..at * 10 + 10, 600);
     append(ports, packs.map(of).collect(), first).await;
 }
 
@@ -243,7 +243,6 @@ async fn what_is_compacted_is_read_as_it_was_before() {
     };
     by_segments(&ports).await;
     expire_hot(&world).await;
-    assert_eq!(keys(&world, "staging/").await.iter().filter(|key| key.contains("e000")).count(), 0);
     by_segments(&ports).await;
     world.crash().await;
     by_segments(&world.ports()).await;
@@ -320,13 +319,17 @@ async fn much_comes_in_several_segments_and_is_not_waited_for() {
     world.advance(16 * MINUTE).await;
     assert_eq!(compact(&ports).await, 160);
     assert_eq!(keys(&world, "events/").await.len(), 2, "of 8 MiB of lines each");
-    append(&ports, packs(160), 160).await;
-    world.advance(MINUTE).await;
-    assert_eq!(compact(&ports).await, 160, "it comes fast: a minute later there is enough");
-    assert_eq!(keys(&world, "events/").await.len(), 4);
+    // It comes fast, which another process sees, too: a minute later there is enough.
+    let (ports, _) = process(&world).await;
+    for round in 1..3 {
+        append(&ports, packs(round * 160), round as u128 * 160).await;
+        world.advance(MINUTE).await;
+        assert_eq!(compact(&ports).await, 160);
+        assert_eq!(keys(&world, "events/").await.len(), 2 * (round + 1));
+    }
     let ids: Vec<_> =
         read_all(&ports, 100).await.unwrap().iter().map(|entry| entry.pack.events[0].id.clone()).collect();
-    assert!(ids.len() == 320 && ids.is_sorted(), "in the order of their key");
+    assert!(ids.len() == 480 && ids.is_sorted(), "in the order of their key");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
