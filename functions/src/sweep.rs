@@ -5,6 +5,10 @@ use relay_core::manage::ensure_system_topic;
 use relay_core::metrics;
 use relay_core::ports::Ports;
 use relay_core::sweep::Sweeper;
+use std::time::Duration;
+
+/// How long one sweep compacts: what is woken by the next one waits for it.
+const COMPACTION: Duration = Duration::from_secs(20);
 
 /// The function.
 pub struct SweepFunction {
@@ -27,6 +31,7 @@ impl SweepFunction {
                 tracing::warn!(%error, "the topic of system events is not made yet");
             }
             self.sweeper.run().await;
+            self.sweeper.compact(COMPACTION).await;
             if self.metrics
                 && let Err(error) = metrics::measure(&self.ports).await
             {

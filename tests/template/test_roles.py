@@ -75,6 +75,7 @@ CALLS = {
         ("events", "s3:PutObject"),
         ("held", "s3:DeleteObject"),
         ("held", "s3:GetObject"),
+        ("held", "s3:PutObject"),
         ("bucket", "s3:ListBucket"),
     },
 }

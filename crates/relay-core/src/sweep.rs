@@ -9,14 +9,13 @@ use crate::ports::{PortError, Ports, WakeUp};
 use crate::replay;
 use crate::resume;
 use crate::subscription::{Change, Status, Subscription};
+use crate::time::Time;
 use std::time::Duration;
 
 /// Due lanes woken in one sweep.
 const LANES: usize = 10_000;
 /// How long after it was due a probe counts as lost.
 const PROBE_GRACE: Duration = Duration::from_secs(30);
-/// How long one sweep compacts: what is woken by the next one waits for it.
-const COMPACTION: Duration = Duration::from_secs(20);
 /// How long one sweep works on a replay that lost its process.
 const LOADING: Duration = Duration::from_secs(20);
 
@@ -45,7 +44,12 @@ impl Sweeper {
         let now = self.ports.clock.now();
         self.report("attempts", self.expire_attempts(now).await);
         self.report("log", self.expire_log(now).await);
-        self.report("compaction", self.compact(now).await);
+    }
+
+    /// Compacts the log until nothing is due, for so long at most. Apart from the rest, which must not wait for it.
+    pub async fn compact(&self, at_most: Duration) {
+        let until = self.ports.clock.now() + at_most;
+        self.report("compaction", self.compact_until(until).await);
     }
 
     fn report(&self, part: &str, result: Result<(), PortError>) {
@@ -88,18 +92,21 @@ impl Sweeper {
         Ok(())
     }
 
-    async fn expire_attempts(&self, now: crate::time::Time) -> Result<(), PortError> {
+    async fn expire_attempts(&self, now: Time) -> Result<(), PortError> {
         while self.ports.attempts.expire(now - ATTEMPTS_KEPT).await? > 0 {}
         Ok(())
     }
 
-    /// Until nothing is due, or the next sweep is.
-    async fn compact(&self, now: crate::time::Time) -> Result<(), PortError> {
-        while self.ports.log.compact(now).await? > 0 && self.ports.clock.now().since(now) < COMPACTION {}
-        Ok(())
+    async fn compact_until(&self, until: Time) -> Result<(), PortError> {
+        loop {
+            let now = self.ports.clock.now();
+            if now >= until || self.ports.log.compact(now).await? == 0 {
+                return Ok(());
+            }
+        }
     }
 
-    async fn expire_log(&self, now: crate::time::Time) -> Result<(), PortError> {
+    async fn expire_log(&self, now: Time) -> Result<(), PortError> {
         while self.ports.log.expire(now).await? > 0 {}
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`dispatch`]: receives messages and hands them to dispatch, many batches at once, bounded in bytes;
 //! - [`drain`]: follows wake-ups, bounded in total and per subscription, so that one slow endpoint cannot take all;
-//! - sweep, and the gauges of the metrics, once at the start and then every minute;
+//! - sweep, and the gauges of the metrics, once at the start and then every minute, and beside it compaction of the log;
 //! - jobs that a request starts: resume, replay, removal.
 
 mod dispatch;
@@ -89,6 +89,7 @@ impl Engine {
             loops.spawn(dispatch::run(queue, dispatcher, bounds.clone(), settings, stopped.clone()));
         }
         loops.spawn(drain::run(ports.wake_ups.clone(), drainer, settings, stopped.clone()));
+        loops.spawn(compact(ports.clone(), settings.sweep_every, stopped.clone()));
         loops.spawn(sweep(ports.clone(), settings.sweep_every, stopped));
         let jobs = Jobs { ports, runtime: tokio::runtime::Handle::current(), stop: stop.clone() };
         jobs.take_up_replays();
@@ -170,5 +171,25 @@ async fn sweep(ports: Ports, every: Duration, mut stopped: watch::Receiver<bool>
     }
 }
 
+/// Beside sweep, since under load it has much to do.
+async fn compact(ports: Ports, every: Duration, mut stopped: watch::Receiver<bool>) {
+    let sweeper = Sweeper::new(ports);
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        // Whoever dies over it leaves nothing undone that the next one does not find.
+        tokio::select! {
+            () = sweeper.compact(COMPACTION) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// The longest that compaction goes on without a pause.
+const COMPACTION: Duration = Duration::from_secs(600);
 /// How long a poller waits after its queue failed.
 const AFTER_FAULT: Duration = Duration::from_millis(500);

@@ -130,5 +130,6 @@ async fn sweep(world: Arc<World>, number: usize, memory: Arc<Memory>) {
     loop {
         world.brokers[number].ports.clock.sleep(SWEEP_EVERY).await;
         memory.sweeper.run().await;
+        memory.sweeper.compact(Duration::from_secs(20)).await;
     }
 }
