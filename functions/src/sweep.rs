@@ -30,8 +30,8 @@ impl SweepFunction {
             if let Err(error) = ensure_system_topic(&self.ports).await {
                 tracing::warn!(%error, "the topic of system events is not made yet");
             }
-            self.sweeper.run().await;
-            self.sweeper.compact(COMPACTION).await;
+            // Neither waits for the other.
+            futures_util::join!(self.sweeper.run(), self.sweeper.compact(COMPACTION));
             if self.metrics
                 && let Err(error) = metrics::measure(&self.ports).await
             {

@@ -2,6 +2,7 @@
 
 use crate::names::{PartitionKey, SubscriptionId, TopicId, TopicName};
 use crate::replay::{LastReplay, Rewind};
+use crate::replay_id::LogPosition;
 use crate::retry::RetryPolicy;
 use crate::signing::Secret;
 use crate::time::Time;
@@ -40,6 +41,15 @@ pub struct Subscription {
     /// A rewind that is not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewind: Option<Rewind>,
+    /// While it is not active for long: what was logged from here on is in no backlog, and is loaded when it is resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_from: Option<LogPosition>,
+    /// Its owner was told that retention comes near what it has skipped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub told_of_expiry: bool,
+    /// When its status changed last.
+    #[serde(default)]
+    pub status_at: Time,
     /// The replay that it had last, or has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_replay: Option<LastReplay>,
@@ -55,6 +65,10 @@ pub struct Subscription {
     pub updated_at: Time,
     /// When it was deleted; a job then removes its lanes.
     pub deleted_at: Option<Time>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Where a subscription's events go, and in which form.
@@ -114,6 +128,8 @@ pub enum Status {
     Suspended,
     /// Held until a range of the log is loaded.
     Rewinding,
+    /// Held until what it has skipped is loaded.
+    CatchingUp,
     /// Held because the endpoint answered 410 or has failed for days.
     Disabled,
 }
@@ -153,8 +169,8 @@ impl Subscription {
     ///
     /// A change raises `revision` and `version`; one that makes it active starts the resume job with the same write.
     pub fn after(&self, change: Change, reason: Option<&str>, now: Time) -> Option<Subscription> {
-        use Status::{Active, Disabled, Paused, Rewinding, Suspended};
-        if self.status == Rewinding {
+        use Status::{Active, CatchingUp, Disabled, Paused, Rewinding, Suspended};
+        if matches!(self.status, Rewinding | CatchingUp) {
             return self.after_rewind(change, reason, now);
         }
         let status = match (self.status, change) {
@@ -170,6 +186,7 @@ impl Subscription {
         next.revision += 1;
         next.version += 1;
         next.updated_at = now;
+        next.status_at = now;
         next.resuming = status == Active;
         next.resuming_key = None;
         next.probes = 0;
@@ -178,7 +195,7 @@ impl Subscription {
             Change::Open => next.failing_since = self.failing_since.or(Some(now)),
             Change::Pause | Change::Disable => {}
         }
-        Some(next)
+        Some(if status == Active { next.joining(now) } else { next })
     }
 
     /// A change while it is rewinding takes effect at the end of that.
@@ -202,7 +219,7 @@ impl Subscription {
     /// The status it has, or will have when it is rewound.
     pub fn lasting_status(&self) -> Status {
         match &self.rewind {
-            Some(rewind) if self.status == Status::Rewinding => rewind.then,
+            Some(rewind) if matches!(self.status, Status::Rewinding | Status::CatchingUp) => rewind.then,
             _ => self.status,
         }
     }
@@ -211,7 +228,7 @@ impl Subscription {
     pub fn is_unsettled(&self) -> bool {
         self.resuming
             || self.rewind.is_some()
-            || self.status == Status::Suspended
+            || self.status != Status::Active
             || self.failing_since.is_some()
             || self.deleted_at.is_some()
     }
@@ -253,6 +270,9 @@ pub(crate) mod tests {
             resuming: false,
             resuming_key: None,
             rewind: None,
+            skipped_from: None,
+            told_of_expiry: false,
+            status_at: Time(1),
             last_replay: None,
             failing_since: None,
             probes: 0,

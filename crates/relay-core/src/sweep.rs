@@ -10,24 +10,32 @@ use crate::replay;
 use crate::resume;
 use crate::subscription::{Change, Status, Subscription};
 use crate::time::Time;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Due lanes woken in one sweep.
 const LANES: usize = 10_000;
 /// How long after it was due a probe counts as lost.
 const PROBE_GRACE: Duration = Duration::from_secs(30);
-/// How long one sweep works on a replay that lost its process.
-const LOADING: Duration = Duration::from_secs(20);
+/// How long one sweep works on replays.
+const LOADING: Duration = Duration::from_secs(40);
 
 /// The sweep use-case.
 pub struct Sweeper {
     ports: Ports,
+    loads: bool,
 }
 
 impl Sweeper {
     /// A sweeper over these ports.
     pub fn new(ports: Ports) -> Sweeper {
-        Sweeper { ports }
+        Sweeper { ports, loads: true }
+    }
+
+    /// A sweeper that leaves it to others to load what replays want.
+    #[must_use]
+    pub fn without_loads(self) -> Sweeper {
+        Sweeper { loads: false, ..self }
     }
 
     /// Sweeps once.
@@ -35,9 +43,10 @@ impl Sweeper {
         self.report("wake-ups", self.wake_due_lanes().await);
         match self.ports.registry.unsettled().await {
             Ok(subscriptions) => {
-                for subscription in subscriptions {
-                    self.report("a subscription", self.settle(&subscription).await);
+                for subscription in &subscriptions {
+                    self.report("a subscription", self.settle(subscription).await);
                 }
+                self.report("replays", self.load(&subscriptions).await);
             }
             Err(error) => self.report("subscriptions", Err(error)),
         }
@@ -74,8 +83,8 @@ impl Sweeper {
             }
             return Ok(());
         }
-        if subscription.rewind.is_some() {
-            replay::run(&self.ports, &subscription.id, Some(now + LOADING)).await?;
+        if matches!(subscription.status, Status::Paused | Status::Suspended | Status::Disabled) {
+            replay::watch(&self.ports, subscription).await?;
         }
         if subscription.resuming {
             resume::run(&self.ports, &subscription.id).await?;
@@ -88,6 +97,16 @@ impl Sweeper {
         let probe_at = subscription.updated_at + probe_delay(subscription.probes) + PROBE_GRACE;
         if subscription.status == Status::Suspended && now > probe_at {
             self.ports.wake_ups.send(vec![(WakeUp::Probe(subscription.id.clone()), Duration::ZERO)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with replays, for so long in all: what is left is left to the next sweep.
+    async fn load(&self, subscriptions: &[Arc<Subscription>]) -> Result<(), PortError> {
+        let until = self.ports.clock.now() + LOADING;
+        let loading = subscriptions.iter().filter(|one| self.loads && one.rewind.is_some() && one.deleted_at.is_none());
+        for subscription in loading {
+            replay::run(&self.ports, &subscription.id, Some(until)).await?;
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ pub enum SubscriptionEvent {
     Recovered,
     /// It was disabled.
     Disabled,
+    /// What it has skipped will soon be past its topic's retention.
+    Expiring,
 }
 
 /// Publishes a system event about a subscription.
@@ -31,6 +33,7 @@ pub async fn subscription(ports: &Ports, subscription: &Subscription, what: Subs
         SubscriptionEvent::Suspended => "relay.subscription.suspended",
         SubscriptionEvent::Recovered => "relay.subscription.recovered",
         SubscriptionEvent::Disabled => "relay.subscription.disabled",
+        SubscriptionEvent::Expiring => "relay.subscription.expiring",
     };
     let data = json!({
         "subscriptionId": subscription.id,

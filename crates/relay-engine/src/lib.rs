@@ -90,9 +90,8 @@ impl Engine {
         }
         loops.spawn(drain::run(ports.wake_ups.clone(), drainer, settings, stopped.clone()));
         loops.spawn(compact(ports.clone(), settings.sweep_every, stopped.clone()));
-        loops.spawn(sweep(ports.clone(), settings.sweep_every, stopped));
-        let jobs = Jobs { ports, runtime: tokio::runtime::Handle::current(), stop: stop.clone() };
-        jobs.take_up_replays();
+        let jobs = Jobs { ports: ports.clone(), runtime: tokio::runtime::Handle::current(), stop: stop.clone() };
+        loops.spawn(sweep(ports, jobs.clone(), settings.sweep_every, stopped));
         Engine { stop, loops, jobs }
     }
 
@@ -124,7 +123,7 @@ impl Jobs {
         self.spawn("replay", async move { replay::run(&ports, &subscription, None).await });
     }
 
-    /// Goes on with the replays that a former process left.
+    /// Goes on with the replays that nobody works on: a former process left them, or a circuit was closed.
     fn take_up_replays(&self) {
         let (ports, jobs) = (self.ports.clone(), self.clone());
         self.spawn("replays", async move {
@@ -155,8 +154,8 @@ impl Jobs {
     }
 }
 
-async fn sweep(ports: Ports, every: Duration, mut stopped: watch::Receiver<bool>) {
-    let sweeper = Sweeper::new(ports.clone());
+async fn sweep(ports: Ports, jobs: Jobs, every: Duration, mut stopped: watch::Receiver<bool>) {
+    let sweeper = Sweeper::new(ports.clone()).without_loads();
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -165,6 +164,7 @@ async fn sweep(ports: Ports, every: Duration, mut stopped: watch::Receiver<bool>
             _ = stopped.wait_for(|stop| *stop) => return,
         }
         sweeper.run().await;
+        jobs.take_up_replays();
         if let Err(error) = metrics::measure(&ports).await {
             tracing::warn!(%error, "gauges cannot be measured");
         }

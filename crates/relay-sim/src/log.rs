@@ -11,7 +11,7 @@ use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,8 @@ fn entry((position, (sequence, pack)): (&LogPosition, &Entry)) -> LogEntry {
 #[derive(Default)]
 pub(crate) struct LogStore {
     topics: BTreeMap<TopicId, BTreeMap<LogPosition, Entry>>,
-    /// What was ever appended, expired or not.
-    appended: BTreeSet<(TopicId, PackSequence)>,
+    /// What was ever appended, expired or not, and where last.
+    appended: BTreeMap<(TopicId, PackSequence), LogPosition>,
     unique: u64,
     /// An entry lies up to this before the time when it appears: appends take time, and clocks differ.
     pub spread: Duration,
@@ -43,12 +43,17 @@ impl LogStore {
         let position = LogPosition { at, unique: self.unique };
         let topic = self.topics.entry(pack.topic_id.clone()).or_default();
         topic.insert(position, (sequence, Arc::clone(pack)));
-        self.appended.insert((pack.topic_id.clone(), sequence));
+        let last = self.appended.entry((pack.topic_id.clone(), sequence)).or_insert(position);
+        *last = position.max(*last);
         position
     }
 
     pub fn has(&self, topic: &TopicId, sequence: PackSequence) -> bool {
-        self.appended.contains(&(topic.clone(), sequence))
+        self.appended.contains_key(&(topic.clone(), sequence))
+    }
+
+    pub fn has_from(&self, topic: &TopicId, sequence: PackSequence, from: LogPosition) -> bool {
+        self.appended.get(&(topic.clone(), sequence)).is_some_and(|last| *last >= from)
     }
 
     /// The newest entries; of one that was appended more than once, the newest.

@@ -22,6 +22,7 @@ use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::LaneId;
 use relay_core::ports::{Clock, Ids, LogEntry, Ports};
 use relay_core::replay::Rewind;
+use relay_core::replay_id::LogPosition;
 use relay_core::sequence::{PackSequence, Sequence};
 use relay_core::subscription::Subscription;
 use relay_core::time::Time;
@@ -214,6 +215,11 @@ impl Simulated {
     /// Lets readers of the log see what is not settled yet.
     pub fn read_unsettled(&self) {
         locked(&self.stores.log).settle = Duration::ZERO;
+    }
+
+    /// True if the log has a pack at or after a position.
+    pub fn is_logged_from(&self, topic: &TopicId, sequence: PackSequence, from: LogPosition) -> bool {
+        locked(&self.stores.log).has_from(topic, sequence, from)
     }
 
     /// Looks at all lane items and backlogs.

@@ -83,7 +83,10 @@ impl Backlog<'_> {
     /// Puts an item in the place of a row, if that is as it was; true if it is there.
     async fn replace(&self, stands: &Row, item: &BacklogItem) -> Result<bool, PortError> {
         let (row, stored, key) = (self.row(item).await?, Stored::of(stands)?, self.key(item.key));
-        let same = Condition::new("putId = :p AND nextIndex = :i");
+        let same = match stored.due_at {
+            Some(at) => Condition::new("putId = :p AND nextIndex = :i AND dueAt = :d").value(":d", number(at.0)),
+            None => Condition::new("putId = :p AND nextIndex = :i AND attribute_not_exists(dueAt)"),
+        };
         let same = same.value(":p", number(stored.put_id.0)).value(":i", number(stored.next));
         let mut transaction = Transaction::default().put_if(row.clone(), same);
         let partition = due_partition(&self.lane);

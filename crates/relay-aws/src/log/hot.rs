@@ -10,6 +10,15 @@ use relay_core::ports::{LogEntry, LogPage, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::time::Time;
 
+/// Bytes of data that a page of entries has, roughly, and items that are read for it at the same time: each may have
+/// some megabytes.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+const AT_ONCE: usize = 4;
+
+fn size(entry: &LogEntry) -> usize {
+    entry.pack.events.iter().map(|event| event.data.len()).sum()
+}
+
 impl LogPort {
     /// Entries of a shard after a position and up to another, oldest first.
     pub(super) async fn hot_page(
@@ -24,14 +33,23 @@ impl LogPort {
         let last = Stamp { at: end.at, unique: end.unique };
         let query = Query::of(partition(topic, shard)).between(first.key(), last.key()).limit(limit + 1);
         let rows = self.table.query(query).await?;
-        let mut entries = try_join_all(rows.iter().map(|row| self.entries_of(row))).await?.concat();
-        entries.retain(|entry| entry.position > after);
+        let (mut entries, mut bytes, mut read) = (Vec::new(), 0, 0);
+        for some in rows.chunks(AT_ONCE) {
+            let found = try_join_all(some.iter().map(|row| self.entries_of(row))).await?.concat();
+            entries
+                .extend(found.into_iter().filter(|entry| entry.position > after).inspect(|entry| bytes += size(entry)));
+            read += some.len();
+            if bytes > PAGE_BYTES {
+                break;
+            }
+        }
+        let is_cut = read < rows.len() || rows.len() > limit;
         if entries.len() > limit {
             entries.truncate(limit);
             let through = entries.last().map_or(after, |entry| entry.position);
             return Ok(LogPage { entries, through, is_more: true });
         }
-        match rows.last().filter(|_| rows.len() > limit) {
+        match rows[..read].last().filter(|_| is_cut) {
             Some(last) => {
                 let through = position(stamp_of(last)?, (1 << WITHIN) - 1);
                 Ok(LogPage { entries, through, is_more: true })

@@ -241,7 +241,7 @@ async fn unsettled_subscriptions_are_found<H: Harness>(harness: &H) {
         ids.sort();
         ids
     };
-    let expected = ["deleted", "failing", "resuming", "suspended"];
+    let expected = ["deleted", "failing", "paused", "resuming", "suspended"];
     assert_eq!(found(&ports).await, expected);
     harness.crash().await;
     assert_eq!(found(&harness.ports()).await, expected);

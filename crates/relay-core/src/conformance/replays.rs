@@ -27,6 +27,7 @@ fn sample(id: &str) -> Replay {
         loads_at: Time(1_700_000_000_001),
         then: Status::Active,
         is_cancelled: false,
+        joins: false,
     };
     Replay::of(&subscription_id("sub"), &rewind)
 }

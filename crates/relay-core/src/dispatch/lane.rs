@@ -51,6 +51,10 @@ impl Dispatcher {
     /// Delivers a message's events to a lane, or holds it, until the message is done there.
     pub(super) async fn lane(&self, lane: &mut LaneRun, message: &MessageRun, slow: bool) -> LaneEnd {
         let mut end = LaneEnd::default();
+        if lane.state.subscription.skips(message.outgoing.position) {
+            message.patience.done();
+            return end; // it is in the log, and loaded when the subscription catches up
+        }
         let result = if message.outgoing.pack.key.is_ordered() {
             self.ordered(lane, message, slow, &mut end).await
         } else {
@@ -235,7 +239,7 @@ fn hold_reason(subscription: &Subscription, suspect: bool) -> HoldReason {
         Status::Paused => HoldReason::Paused,
         Status::Suspended => HoldReason::Suspended,
         Status::Disabled => HoldReason::Disabled,
-        Status::Rewinding => HoldReason::Rewinding,
+        Status::Rewinding | Status::CatchingUp => HoldReason::Rewinding,
         Status::Active if suspect => HoldReason::Suspect,
         Status::Active if subscription.is_drained_only() => HoldReason::RateLimited,
         Status::Active => HoldReason::Failing,

@@ -100,7 +100,7 @@ fn parked_reason(subscription: Option<&Subscription>) -> HoldReason {
     match subscription.map(|subscription| subscription.status) {
         Some(Status::Paused) => HoldReason::Paused,
         Some(Status::Suspended) => HoldReason::Suspended,
-        Some(Status::Rewinding | Status::Active) => HoldReason::Rewinding,
+        Some(Status::Rewinding | Status::CatchingUp | Status::Active) => HoldReason::Rewinding,
         Some(Status::Disabled) | None => HoldReason::Disabled,
     }
 }

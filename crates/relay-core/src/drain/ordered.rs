@@ -268,6 +268,7 @@ fn readiness(
     }
     let resolves = held.item.resolution.is_some_and(|resolution| resolution.action != ResolveAction::Retry);
     let probes = probe == Some(subscription.revision) && delivered.is_none();
+    let probes = probes && !subscription.is_rewound(&held.lane.key);
     if subscription.deleted_at.is_none() && (resolves || probes) {
         return Readiness::Probe(subscription.revision);
     }

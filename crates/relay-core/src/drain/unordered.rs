@@ -130,7 +130,7 @@ impl Drainer {
         item: BacklogItem,
     ) -> Result<Tried, PortError> {
         let now = self.ports.clock.now();
-        if let Some(limit) = subscription.rate_limit
+        if let Some(limit) = subscription.rate_limit_of(item.replay)
             && let Err(at) = self.attempter.endpoints().permit(&subscription.id, limit, now)
         {
             return Ok(Tried { attempts: Vec::new(), delivered: None, wait_until: Some(at) });

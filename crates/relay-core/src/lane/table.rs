@@ -30,6 +30,8 @@ pub enum PutRule {
     /// Of a rewind: it is replaced in any case, so that no progress of an earlier read counts any more, and begins no
     /// later than it did.
     Rewind,
+    /// Of a join: it stays as it is, since its index says what was accepted.
+    Join,
 }
 
 impl PutRule {
@@ -39,6 +41,7 @@ impl PutRule {
             (_, None) => Some(next),
             (PutRule::Append, Some(existing)) => (existing > next).then_some(next),
             (PutRule::Rewind, Some(existing)) => Some(existing.min(next)),
+            (PutRule::Join, Some(_)) => None,
         }
     }
 }
@@ -254,6 +257,8 @@ mod tests {
         assert_eq!([None, Some(4), Some(3), Some(2)].map(begins), [Some(3), Some(3), None, None]);
         let begins = |existing| PutRule::Rewind.begins_at(existing, 3);
         assert_eq!([None, Some(4), Some(3), Some(2)].map(begins), [Some(3), Some(3), Some(3), Some(2)]);
+        let begins = |existing| PutRule::Join.begins_at(existing, 3);
+        assert_eq!([None, Some(4), Some(3), Some(2)].map(begins), [Some(3), None, None, None]);
     }
 
     #[test]

@@ -117,6 +117,7 @@ fn status_word(status: Status) -> &'static str {
         Status::Paused => "paused",
         Status::Suspended => "suspended",
         Status::Rewinding => "rewinding",
+        Status::CatchingUp => "catchingUp",
         Status::Disabled => "disabled",
     }
 }

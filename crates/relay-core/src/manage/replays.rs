@@ -42,7 +42,7 @@ pub async fn begin_replay(ports: &Ports, id: &SubscriptionId, order: ReplayOrder
         let then = match stored.status {
             Status::Paused => Status::Paused,
             Status::Disabled => return Err(Refused::WrongStatus(stored.status)),
-            Status::Active | Status::Suspended | Status::Rewinding => Status::Active,
+            Status::Active | Status::Suspended | Status::Rewinding | Status::CatchingUp => Status::Active,
         };
         let rewind = Rewind {
             job: job.clone(),
@@ -53,6 +53,7 @@ pub async fn begin_replay(ports: &Ports, id: &SubscriptionId, order: ReplayOrder
             loads_at: now + wait_before_load(stored, ports.log.settle()),
             then,
             is_cancelled: false,
+            joins: false,
         };
         let next = stored.rewound(rewind, order.rate_limit, now).ok_or(Refused::ReplayUnderWay)?;
         // The version is raised by the write itself.
@@ -83,6 +84,7 @@ pub(super) async fn first_rewind(
         loads_at: now,
         then: Status::Active,
         is_cancelled: false,
+        joins: false,
     }))
 }
 

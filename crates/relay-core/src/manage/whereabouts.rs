@@ -36,6 +36,8 @@ pub enum State {
     DeadLettered,
     /// It waits in the queue, or is being delivered at this moment.
     Queued,
+    /// It waits in the log until the subscription, which is not active, is resumed.
+    Skipped,
     /// It is done with: skipped by an operator, or delivered and its attempts are no longer on record.
     Settled,
     /// It was accepted before the subscription was created.
@@ -128,7 +130,7 @@ pub async fn whereabouts(ports: &Ports, subscription: &Subscription, event: &str
     } else if letter.is_some() {
         State::DeadLettered
     } else {
-        unheld(ports, subscription, last_attempt.as_ref(), accepted_at).await?
+        unheld(ports, subscription, last_attempt.as_ref(), found.logged).await?
     };
     Ok(Whereabouts {
         state,
@@ -167,8 +169,13 @@ async fn unheld(
     ports: &Ports,
     subscription: &Subscription,
     last_attempt: Option<&Attempt>,
-    accepted_at: Option<Time>,
+    logged: Option<(Time, LogPosition)>,
 ) -> Result<State, PortError> {
+    let accepted_at = logged.map(|(at, _)| at);
+    let skipped = subscription.skipped_from.zip(logged).is_some_and(|(from, (_, position))| position >= from);
+    if skipped {
+        return Ok(State::Skipped);
+    }
     if last_attempt.is_some_and(|attempt| attempt.outcome == AttemptOutcome::Delivered) {
         return Ok(State::Delivered);
     }

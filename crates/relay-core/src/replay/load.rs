@@ -14,7 +14,7 @@ use crate::time::Time;
 use std::collections::BTreeMap;
 
 /// Entries of a shard that are loaded at once.
-const PART: usize = 500;
+const PART: usize = 128;
 
 /// What is loaded, and for whom.
 pub(super) struct Load<'a> {
@@ -27,6 +27,8 @@ pub(super) struct Load<'a> {
     pub queued_since: Option<Time>,
     pub until: Option<Until>,
     pub key: Option<&'a PartitionKey>,
+    /// It puts what is absent, and nothing is a replay.
+    pub joins: bool,
 }
 
 /// What a part came to.
@@ -64,13 +66,16 @@ impl Load<'_> {
             if next >= end {
                 continue;
             }
+            // Of a key, a pack is loaded to its end: an item that is there has it, and dispatch counts on that.
+            let end = if entry.pack.key.is_ordered() { count_of(&entry) } else { end };
             loaded.matched += u64::from(end - next);
             let pack = &entry.pack;
             let lane = LaneRef::new(&self.subscription.id, &pack.topic_id, &pack.topic, &pack.key);
             let load = lanes.entry(lane.id).or_insert_with(|| LaneLoad { new: self.new_lane(lane), items: Vec::new() });
             self.items(&entry, next, end, &mut load.items);
         }
-        self.ports.lanes.load(lanes.into_values().collect(), PutRule::Rewind).await?;
+        let rule = if self.joins { PutRule::Join } else { PutRule::Rewind };
+        self.ports.lanes.load(lanes.into_values().collect(), rule).await?;
         Ok(loaded)
     }
 
@@ -79,7 +84,10 @@ impl Load<'_> {
         if self.key.is_some_and(|key| entry.pack.key.partition_key() != Some(key)) {
             return (0, 0);
         }
-        let count = u16::try_from(entry.pack.events.len()).unwrap_or(u16::MAX);
+        let count = count_of(entry);
+        if self.subscription.skipped_from.is_some_and(|from| entry.position >= from) {
+            return (0, count); // it is in no backlog, and nowhere else
+        }
         let may_be_queued = self.queued_since.is_some_and(|since| entry.position.at >= since);
         let next = if may_be_queued { 0 } else { self.from.first_unread(shard, entry) };
         (next, self.until.map_or(count, |until| until.wanted(entry)))
@@ -113,7 +121,7 @@ impl Load<'_> {
             attempts: 0,
             first_failed_at: None,
             due_at: None,
-            replay: true,
+            replay: !self.joins,
         };
         if entry.pack.key.is_ordered() {
             return items.push(item);
@@ -128,4 +136,8 @@ impl Load<'_> {
             ..item.clone()
         }));
     }
+}
+
+fn count_of(entry: &LogEntry) -> u16 {
+    u16::try_from(entry.pack.events.len()).unwrap_or(u16::MAX)
 }

@@ -10,8 +10,11 @@
 
 mod load;
 mod run;
+mod skip;
 
 pub use run::run;
+pub use skip::skip;
+pub(crate) use skip::watch;
 
 use crate::lane::Lease;
 use crate::limits::{CLOCK_ERROR, DISPATCH_DEADLINE, STATUS_AGE};
@@ -46,6 +49,9 @@ pub struct Rewind {
     pub then: Status,
     /// Somebody has cancelled it: what is loaded by then is delivered.
     pub is_cancelled: bool,
+    /// It puts what is absent and nothing else: what was skipped, to go on from there.
+    #[serde(default)]
+    pub joins: bool,
 }
 
 /// The last event that a replay wants.
@@ -131,6 +137,8 @@ pub struct Replay {
     pub started_at: Time,
     /// When its state became final.
     pub finished_at: Option<Time>,
+    /// Not before this is anything loaded.
+    pub loads_at: Time,
     /// Up to where the log is loaded.
     pub cursor: Cursor,
     /// Where the log ended when the load began: up to there it is loaded. None before that.
@@ -157,12 +165,20 @@ impl Replay {
             delivered: 0,
             started_at: rewind.began_at,
             finished_at: None,
+            loads_at: rewind.loads_at,
             cursor: rewind.from,
             end: None,
             queued_since: None,
             lease: None,
             version: 1,
         }
+    }
+
+    /// As [`Replay::of`], once somebody works on it: its wait counts from now at the earliest, since the status may have
+    /// been written long after it was asked for.
+    fn begun(subscription: &Subscription, rewind: &Rewind, now: Time) -> Replay {
+        let wait = rewind.loads_at.since(rewind.began_at);
+        Replay { loads_at: rewind.loads_at.max(now + wait), ..Replay::of(&subscription.id, rewind) }
     }
 }
 
@@ -188,6 +204,7 @@ impl Subscription {
             revision: self.revision + 1,
             version: self.version + 1,
             updated_at: now,
+            status_at: if status == self.status { self.status_at } else { now },
             resuming: self.resuming && status == self.status,
             probes: if status == self.status { self.probes } else { 0 },
             last_replay: Some(LastReplay { job: rewind.job.clone(), rate_limit }),
@@ -200,13 +217,16 @@ impl Subscription {
     pub fn loaded(&self, now: Time) -> Option<Subscription> {
         let rewind = self.rewind.clone()?;
         let status = if rewind.key.is_some() { self.status } else { rewind.then };
-        // A job that is to make all lanes due makes this one due, too.
-        let resumes_all = self.resuming && self.resuming_key.is_none();
+        // A job that is to make other lanes due, or all, is not over yet.
+        let resumes_all = self.resuming && self.resuming_key != rewind.key;
         Some(Subscription {
             status,
             revision: self.revision + 1,
             version: self.version + 1,
             updated_at: now,
+            status_at: if status == self.status { self.status_at } else { now },
+            // What was skipped is in the backlogs now, unless only one key was loaded.
+            skipped_from: if rewind.key.is_some() { self.skipped_from } else { None },
             resuming: status == Status::Active,
             resuming_key: if resumes_all { None } else { rewind.key },
             rewind: None,
@@ -216,7 +236,12 @@ impl Subscription {
 
     /// True if events of this key may be delivered.
     pub fn delivers(&self, key: &LaneKey) -> bool {
+        self.is_active() && !self.is_rewound(key)
+    }
+
+    /// True if a rewind of this very key is under way.
+    pub fn is_rewound(&self, key: &LaneKey) -> bool {
         let rewound = self.rewind.as_ref().and_then(|rewind| rewind.key.as_ref());
-        self.is_active() && (rewound.is_none() || rewound != key.partition_key())
+        rewound.is_some() && rewound == key.partition_key()
     }
 }

@@ -72,7 +72,7 @@ impl<'a> Work<'a> {
         }
         let (replay, expect) = match stored {
             Some(stored) => (Replay { version: stored.version + 1, ..stored.clone() }, Expect::Version(stored.version)),
-            None => (Replay::of(id, &rewind), Expect::Absent),
+            None => (Replay::begun(&subscription, &rewind, now), Expect::Absent),
         };
         let owner = ports.ids.owner();
         let replay = Replay { lease: Some(Lease { owner, until: now + LEASE }), ..replay };
@@ -113,11 +113,11 @@ impl<'a> Work<'a> {
 
     async fn load(&mut self, until: Option<Time>) -> Result<End, PortError> {
         let is_over = |now: Time| until.is_some_and(|until| now >= until);
-        while self.ports.clock.now() < self.rewind.loads_at {
+        while self.ports.clock.now() < self.replay.loads_at {
             if is_over(self.ports.clock.now()) {
                 return Ok(End::Later);
             }
-            let left = self.rewind.loads_at.since(self.ports.clock.now());
+            let left = self.replay.loads_at.since(self.ports.clock.now());
             self.ports.clock.sleep(left.min(LOOK)).await;
             if let Some(end) = self.keep().await? {
                 return Ok(end);
@@ -157,6 +157,7 @@ impl<'a> Work<'a> {
             queued_since: self.replay.queued_since,
             until: self.rewind.until,
             key: self.rewind.key.as_ref(),
+            joins: self.rewind.joins,
         }
     }
 
@@ -168,13 +169,18 @@ impl<'a> Work<'a> {
         }
         let newest = self.ports.log.newest(&self.subscription.topic_id, None, 1).await?;
         let end = newest.first().map_or(LogPosition::default(), |entry| entry.position);
-        let lag = self.ports.queue.lag().await?;
-        if lag.messages > 0 {
-            // A queue that does not tell has shown each of them within its visibility.
-            let age = if lag.oldest.is_zero() { VISIBILITY } else { lag.oldest };
-            let since = end.at - age - self.ports.log.settle() - CLOCK_ERROR;
+        let (lag, settle) = (self.ports.queue.lag().await?, self.ports.log.settle());
+        // Where dispatch writes the log, what precedes an entry in its lane is done, and was skipped or held: a join need
+        // not reach back.
+        if lag.messages > 0 && (settle.is_zero() || !self.rewind.joins) {
+            // Where there are several processes, each knows of its own messages only, which are hidden for so long.
+            let age = if settle.is_zero() { lag.oldest } else { lag.oldest.max(VISIBILITY) };
+            let since = end.at - age - settle - CLOCK_ERROR;
             self.replay.queued_since = Some(since);
             self.replay.cursor = self.replay.cursor.no_later_than(LogPosition::before(since));
+        }
+        if let Some(skipped) = self.subscription.skipped_from {
+            self.replay.cursor = self.replay.cursor.no_later_than(skipped.previous());
         }
         self.replay.end = Some(end);
         Ok(end)

@@ -62,6 +62,8 @@ async fn resume(
     audit.note(&caller, "subscription.resumed", &resumed.id);
     if resumed.resuming {
         state.start(Job::Resume(resumed.id.clone()));
+    } else if resumed.rewind.is_some() {
+        state.start(Job::Replay(resumed.id.clone()));
     }
     shown(&state, &resumed)
 }

@@ -23,6 +23,7 @@ const STATUSES: &[(&str, Status)] = &[
     ("paused", Status::Paused),
     ("suspended", Status::Suspended),
     ("rewinding", Status::Rewinding),
+    ("catchingUp", Status::CatchingUp),
     ("disabled", Status::Disabled),
 ];
 /// Members that only the broker sets.

@@ -88,6 +88,7 @@ fn words(state: State, behind: bool) -> (&'static str, &'static str) {
         State::Held if behind => ("held", "it waits in its lane behind the lane's head, which is not delivered yet"),
         State::Held => ("held", "it heads its lane, which is held for the reason given"),
         State::DeadLettered => ("deadLettered", "it is among the dead letters, from where it may be redriven"),
+        State::Skipped => ("skipped", "it waits in the log until the subscription goes on"),
         State::Queued => ("queued", "it is queued, or being delivered at this moment"),
         State::Settled => {
             ("settled", "it was delivered or skipped, and its attempts are not on record; nothing is left to do")

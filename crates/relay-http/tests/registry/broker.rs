@@ -185,6 +185,7 @@ impl Broker {
                         let now = self.ports.clock.now();
                         // What waits, waits by a clock that only the test moves.
                         if stored.rewind.as_ref().is_some_and(|rewind| now < rewind.loads_at) {
+                            replay::run(&self.ports, &id, Some(now)).await.unwrap();
                             later.push(Job::Replay(id));
                         } else {
                             replay::run(&self.ports, &id, None).await.unwrap();

@@ -14,6 +14,7 @@ mod log;
 mod meddler;
 mod mutations;
 mod replays;
+mod skipping;
 mod subscription_fields;
 mod subscriptions;
 mod topics;

@@ -1,5 +1,5 @@
-//! Skip and catch up: status and position; then `collecting`, a load from the log, the end of the join. The product has
-//! no machine for it yet; its rules are the model's own, around the product's `work`, `drain` and `tenure`.
+//! Skip and catch up: status and position; then `collecting`, a load from the log, the end of the join: what
+//! `relay_core::replay` does in pages, with the product's own rule of what a put writes.
 
 use super::dispatch::begin_message;
 use super::jobs::{act, change};
@@ -8,6 +8,7 @@ use crate::bounds::{Admin, Bounds};
 use crate::model::{About, Act, Model, Next, Who};
 use crate::planted::Planted;
 use crate::state::{CatchUp, Dispatch, FormerJoiner, Item, Load, Phase, State, Status, batch, messages_of};
+use relay_core::lane::table::PutRule;
 
 /// Dispatch ignores the events of a skipping subscription if its own log entry lies at or after the position that it
 /// read with the status; else it holds.
@@ -211,7 +212,9 @@ fn put_absent(state: &mut State, message: u8, revision: u8, model: &Model) {
         let put_id = state.fresh_put_id(lane, key, &model.bounds);
         let end = model.bounds.events[usize::from(message)];
         let item = &mut state.lanes[lane].backlog[usize::from(key)];
-        *item = item.or(Some(Item { put_id, next: 0, end, revision }));
+        if PutRule::Join.begins_at(item.map(|item| item.next.into()), 0).is_some() {
+            *item = Some(Item { put_id, next: 0, end, revision });
+        }
     }
 }
 

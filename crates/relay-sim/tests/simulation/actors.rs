@@ -178,7 +178,11 @@ async fn subscriber(world: Arc<World>, number: usize) {
             loads_at: now,
             then: Status::Active,
             is_cancelled: false,
+            joins: false,
         }),
+        skipped_from: None,
+        told_of_expiry: false,
+        status_at: now,
         last_replay: None,
         failing_since: None,
         probes: 0,
@@ -209,6 +213,7 @@ async fn operator(world: Arc<World>, at: u64, action: Action) {
         Action::Delete(number) => delete(&world, &World::subscription_id(number)).await,
         Action::Redrive(number) => redrive(&world, &World::subscription_id(number)).await,
         Action::Replay(number) => replay(&world, number).await,
+        Action::Skip(number) => skip(&world, &World::subscription_id(number)).await,
         Action::CancelReplay(number) => cancel_replay(&world, &World::subscription_id(number)).await,
         Action::DeleteDeadLetter(number) => delete_dead_letter(&world, &World::subscription_id(number)).await,
     }
@@ -217,9 +222,12 @@ async fn operator(world: Arc<World>, at: u64, action: Action) {
 async fn set_status(world: &World, id: &SubscriptionId, to: Change) {
     let id = id.clone();
     let handle = |ports: Ports| async move {
-        if change_status(&ports, &id, to).await.is_ok_and(|stored| stored.resuming) {
-            // If it fails, or dies half-way, sweep goes on with it.
+        let Ok(stored) = change_status(&ports, &id, to).await else { return };
+        // If it fails, or dies half-way, sweep goes on with it.
+        if stored.resuming {
             let _ = resume::run(&ports, &id).await;
+        } else if stored.rewind.is_some() {
+            let _ = relay_core::replay::run(&ports, &id, None).await;
         }
     };
     request(world, "status", handle).await;
@@ -244,7 +252,12 @@ async fn replay(world: &World, number: usize) {
             (_, None) => Start::Earliest,
         };
         let key = random.happens(3_000).then(|| PartitionKey::new(format!("k{}", random.within(0..4))).unwrap());
-        let until = random.happens(1_500).then(|| Until::time(now - ago / 2));
+        let last = random.one_of(&received).copied();
+        let until = match random.within(0..8) {
+            0 => Some(Until::time(now - ago / 2)),
+            1 => last.map(Until::event),
+            _ => None,
+        };
         let rate_limit = random.happens(1_000).then_some(5);
         ReplayOrder { from, until, key, rate_limit }
     });
@@ -256,6 +269,12 @@ async fn replay(world: &World, number: usize) {
         }
     };
     request(world, "replay", handle).await;
+}
+
+/// What sweep does after a while.
+async fn skip(world: &World, id: &SubscriptionId) {
+    let id = id.clone();
+    request(world, "skip", |ports: Ports| async move { drop(relay_core::replay::skip(&ports, &id).await) }).await;
 }
 
 async fn cancel_replay(world: &World, id: &SubscriptionId) {

@@ -2,7 +2,7 @@
 
 use relay_core::names::{SubscriptionId, TopicId};
 use relay_core::pack::{GroupId, LaneId, LaneKey};
-use relay_core::replay_id::{LogShard, ReplayId};
+use relay_core::replay_id::{LogPosition, LogShard, ReplayId};
 use relay_core::sequence::{PackSequence, Sequence};
 use relay_core::time::Time;
 use relay_sim::webhooks::Received;
@@ -130,9 +130,14 @@ impl Ledger {
         });
         self.read_received(simulated)?;
         self.check_log(simulated)?;
+        let skipped_from = |id: &SubscriptionId| {
+            let from = simulated.stored_subscription(id)?.skipped_from?;
+            Some((id.clone(), from))
+        };
+        let skipped = self.lives.keys().filter_map(skipped_from).collect();
         simulated.with_lanes(|lanes| {
-            self.check_owed(simulated, lanes)?;
-            self.check_backlogs(simulated, lanes)
+            self.check_owed(simulated, lanes, &skipped)?;
+            self.check_backlogs(simulated, lanes, &skipped)
         })?;
         self.check_due(simulated)
     }
@@ -192,6 +197,9 @@ impl Ledger {
     /// loaded some of it.
     fn rewound(&mut self, rewound: &Rewound, simulated: &Simulated) {
         let Rewound { subscription, topic, rewind, logged, .. } = rewound;
+        if rewind.joins {
+            return; // it promises nothing anew: what it loads is owed already
+        }
         let ended = self.ended.contains(subscription);
         let mut promised: BTreeMap<GroupId, BTreeSet<Sequence>> = BTreeMap::new();
         for entry in simulated.logged(topic, *logged) {
@@ -331,8 +339,13 @@ impl Ledger {
         fault.map_or(Ok(()), Err)
     }
 
-    /// Everything owed is delivered, queued, in a backlog of a held lane, or a dead letter.
-    fn check_owed(&mut self, simulated: &Simulated, lanes: &LanesView<'_>) -> Result<(), Violation> {
+    /// Everything owed is delivered, queued, in a backlog of a held lane, a dead letter, or skipped and in the log.
+    fn check_owed(
+        &self,
+        simulated: &Simulated,
+        lanes: &LanesView<'_>,
+        skipped: &BTreeMap<SubscriptionId, LogPosition>,
+    ) -> Result<(), Violation> {
         for (subscription, sequence) in &self.open {
             if self.unacknowledged.iter().any(|(_, queued)| *queued == sequence.pack) {
                 continue;
@@ -345,7 +358,9 @@ impl Ledger {
                 };
                 lanes.lane(&lane).is_some() && lanes.backlog(&lane).any(here)
             });
-            if !waits && !simulated.is_dead_letter(subscription, *sequence) {
+            let from = skipped.get(subscription);
+            let is_logged = from.is_some_and(|from| simulated.is_logged_from(&known.topic, sequence.pack, *from));
+            if !waits && !is_logged && !simulated.is_dead_letter(subscription, *sequence) {
                 let held = lane.is_some_and(|lane| lanes.lane(&lane).is_some());
                 let what = if held { "missing from the backlog of its held lane" } else { "nowhere: its lane is live" };
                 return Err(format!("lost: {sequence} of {subscription} is {what} ({lane:?})"));
@@ -355,7 +370,12 @@ impl Ledger {
     }
 
     /// A backlog item without a lane is of a message still queued, or of events that were delivered already.
-    fn check_backlogs(&self, simulated: &Simulated, lanes: &LanesView<'_>) -> Result<(), Violation> {
+    fn check_backlogs(
+        &self,
+        simulated: &Simulated,
+        lanes: &LanesView<'_>,
+        skipped: &BTreeMap<SubscriptionId, LogPosition>,
+    ) -> Result<(), Violation> {
         for (lane, item) in lanes.backlogs() {
             if lanes.lane(lane).is_some() || simulated.is_queued(item.key.pack) {
                 continue;
@@ -363,6 +383,10 @@ impl Ledger {
             let Some(known) = self.packs.get(&item.key.pack) else { continue };
             let book = self.books.iter().find(|((_, group), book)| *group == known.group && book.lane == Some(*lane));
             let Some(((subscription, _), _)) = book else { continue };
+            let from = skipped.get(subscription);
+            if from.is_some_and(|from| simulated.is_logged_from(&known.topic, item.key.pack, *from)) {
+                continue; // it is being loaded, and will be again if its loader dies
+            }
             let left = (item.next..item.end).map(|index| (subscription.clone(), item.key.pack.event(index)));
             if let Some((_, sequence)) =
                 left.into_iter().find(|owed| self.open.contains(owed) && !simulated.is_dead_letter(&owed.0, owed.1))

@@ -39,11 +39,13 @@ pub enum Plant {
     RewoundAsAppended,
     /// Readers of the log do not wait for what is not settled.
     UnsettledRead,
+    /// What was skipped is not loaded.
+    JoinedWithoutLoad,
 }
 
 impl Plant {
     /// All that are to be found.
-    pub const FAULTS: [Plant; 8] = [
+    pub const FAULTS: [Plant; 9] = [
         Plant::SkippedHold,
         Plant::AcknowledgedBeforeLogged,
         Plant::SwitchedBeforePut,
@@ -52,6 +54,7 @@ impl Plant {
         Plant::TornReadTrusted,
         Plant::RewoundAsAppended,
         Plant::UnsettledRead,
+        Plant::JoinedWithoutLoad,
     ];
 
     /// The ports of a process in which the fault is planted.
@@ -149,6 +152,7 @@ impl Lanes for FaultyLanes {
                 self.unput.lock().unwrap().entry(*lane).or_default().push(item);
                 Ok(())
             }
+            Plant::JoinedWithoutLoad if rule == PutRule::Join => Ok(()),
             Plant::RewoundAsAppended => self.inner.put_by(lane, item, PutRule::Append).await,
             _ => self.inner.put_by(lane, item, rule).await,
         }

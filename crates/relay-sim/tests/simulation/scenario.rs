@@ -78,6 +78,7 @@ pub enum Action {
     Redrive(usize),
     Replay(usize),
     CancelReplay(usize),
+    Skip(usize),
 }
 
 impl Scenario {
@@ -213,7 +214,7 @@ fn phase(random: &mut Random) -> Vec<(u32, Reaction)> {
 fn action(random: &mut Random, storm_ms: u64, subscriptions: usize) -> (u64, Action) {
     let which = random.index(subscriptions);
     let resolve = *random.one_of(&[ResolveAction::Retry, ResolveAction::Skip, ResolveAction::DeadLetter]).unwrap();
-    let action = match random.within(0..26) {
+    let action = match random.within(0..34) {
         0..5 => Action::Pause(which),
         5..10 => Action::Resume(which),
         10..14 => Action::Resolve(which, resolve),
@@ -221,6 +222,7 @@ fn action(random: &mut Random, storm_ms: u64, subscriptions: usize) -> (u64, Act
         16 => Action::DeleteDeadLetter(which),
         17..24 => Action::Replay(which),
         24 => Action::CancelReplay(which),
+        25..33 => Action::Skip(which),
         _ => Action::Delete(which),
     };
     (random.within(0..storm_ms), action)

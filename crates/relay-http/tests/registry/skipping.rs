@@ -1,0 +1,127 @@
+//! Long pauses and outages: what is published meanwhile is skipped, and loaded when the subscription goes on.
+
+use crate::broker::{Broker, id_of};
+use relay_core::sweep::Sweeper;
+use serde_json::{Value, json};
+
+impl Broker {
+    async fn sweep(&self) {
+        Sweeper::new(self.ports.clone()).run().await;
+        self.work().await;
+    }
+
+    fn backlog(&self) -> usize {
+        self.world.with_lanes(|lanes| lanes.backlogs().count())
+    }
+}
+
+#[tokio::test]
+async fn a_long_pause_costs_no_write_and_ends_with_everything_in_order() {
+    let broker = Broker::with_orders().await;
+    let path = broker.subscribe(json!({})).await;
+    broker.publish("a", Some("k")).await;
+    broker.work().await;
+    assert_eq!(broker.post(&format!("{path}/pause"), json!({})).await.status, 200);
+    broker.publish("b", Some("k")).await;
+    broker.work().await;
+    assert_eq!(broker.backlog(), 1, "a short pause collects");
+    broker.wait(200);
+    broker.sweep().await;
+    assert_eq!(broker.get(&path).await.text("status"), "paused");
+    for number in 0..50 {
+        broker.publish(&format!("c{number:02}"), Some("k")).await;
+        broker.publish(&format!("d{number:02}"), None).await;
+    }
+    broker.work().await;
+    assert_eq!((broker.backlog(), broker.delivered().len()), (1, 1), "a long one does not");
+    let about = broker.get(&format!("{path}/events/c07")).await;
+    assert_eq!(about.text("state"), "skipped", "{}", about.body);
+
+    assert_eq!(broker.post(&format!("{path}/resume"), json!({})).await.text("status"), "catchingUp");
+    broker.publish("e", Some("k")).await;
+    broker.work().await;
+    assert_eq!(broker.get(&path).await.text("status"), "active");
+    broker.publish("f", Some("k")).await;
+    broker.work().await;
+    let of_k: Vec<_> = broker.delivered().into_iter().filter(|id| !id.starts_with('d')).collect();
+    let first = ["a", "b"].into_iter().map(str::to_owned);
+    let expected: Vec<_> = first.chain((0..50).map(|number| format!("c{number:02}"))).collect();
+    assert_eq!(of_k[..52], expected);
+    assert_eq!(of_k[52..], ["e", "f"]);
+    assert_eq!(broker.delivered().len(), 104, "each of them once");
+    let replays = broker
+        .world
+        .endpoints()
+        .with_received(|received| received.iter().filter(|received| received.header("relay-replay").is_some()).count());
+    assert_eq!(replays, 0, "it is no replay");
+}
+
+#[tokio::test]
+async fn a_rewind_of_what_has_skipped_delivers_that_too() {
+    let broker = Broker::with_orders().await;
+    let path = broker.subscribe(json!({})).await;
+    broker.post(&format!("{path}/pause"), json!({})).await;
+    broker.wait(200);
+    broker.sweep().await;
+    broker.publish("a", Some("k")).await;
+    broker.work().await;
+    broker.wait(100);
+    let now = broker.ports.clock.now().to_string();
+    broker.publish("b", Some("k")).await;
+    broker.work().await;
+    let begun = broker.post(&format!("{path}/replays"), json!({ "from": { "time": now } })).await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    broker.post(&format!("{path}/resume"), json!({})).await;
+    broker.work().await;
+    broker.wait(30);
+    broker.sweep().await;
+    broker.work().await;
+    assert_eq!(broker.delivered(), ["a", "b"], "what it has skipped is in no backlog: the replay reaches back to it");
+}
+
+#[tokio::test]
+async fn a_pause_while_it_catches_up_takes_effect_when_it_has() {
+    let broker = Broker::with_orders().await;
+    let path = broker.subscribe(json!({})).await;
+    broker.post(&format!("{path}/pause"), json!({})).await;
+    broker.wait(200);
+    broker.sweep().await;
+    broker.publish("a", Some("k")).await;
+    broker.work().await;
+    assert_eq!(broker.post(&format!("{path}/resume"), json!({})).await.text("status"), "catchingUp");
+    assert_eq!(broker.post(&format!("{path}/pause"), json!({})).await.text("status"), "catchingUp");
+    broker.work().await;
+    assert_eq!((broker.get(&path).await.text("status").as_str(), broker.delivered().len()), ("paused", 0));
+    broker.post(&format!("{path}/resume"), json!({})).await;
+    broker.work().await;
+    assert_eq!(broker.delivered(), ["a"]);
+}
+
+#[tokio::test]
+async fn its_owner_is_told_once_before_what_it_has_skipped_expires() {
+    let broker = Broker::with_orders().await;
+    broker.put("/v1/topics/orders", json!({ "retention": "1d" })).await;
+    let system = json!({ "topic": "relay.system", "endpoint": { "url": "https://ops.example/" } });
+    assert_eq!(broker.post("/v1/subscriptions", system).await.status, 201);
+    let path = broker.subscribe(json!({})).await;
+    broker.post(&format!("{path}/pause"), json!({})).await;
+    broker.wait(200);
+    broker.sweep().await;
+    let told = || {
+        broker.world.endpoints().with_received(|received| {
+            let of_system = received.iter().filter(|received| &*received.request.url == "https://ops.example/");
+            let events = of_system.map(|received| serde_json::from_slice::<Value>(&received.request.body).unwrap());
+            events.filter(|event| event["type"] == "relay.subscription.expiring").collect::<Vec<_>>()
+        })
+    };
+    broker.wait(3_600);
+    broker.sweep().await;
+    assert_eq!(told(), [Value::Null; 0]);
+    broker.wait(18 * 3_600);
+    for _ in 0..3 {
+        broker.sweep().await;
+    }
+    let told = told();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["subject"], id_of(&path).as_str());
+}
