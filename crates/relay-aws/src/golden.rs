@@ -304,7 +304,7 @@ fn a_subscription_is_read() {
         rewind: None,
         skipped_from: None,
         told_of_expiry: false,
-        status_at: Time(1),
+        status_at: Time::default(),
         last_replay: None,
         failing_since: Some(AT),
         probes: 1,
