@@ -282,10 +282,11 @@ impl Shard {
         seconds.map_or(AGE, |seconds| Duration::from_secs(seconds).min(AGE))
     }
 
-    /// How fast the bytes of a span came, if it began where the one before it ended.
+    /// How fast the bytes of a span came. One that is not full began, for all we know, where the one before it ended.
     fn rate_of(&self, gathered: &Gathered) -> u64 {
         let end = gathered.last.at;
-        let seconds = end.since(self.compacted.at.max(end - AGE)).as_secs().max(1);
-        gathered.raw_bytes / seconds
+        let is_full = gathered.raw_bytes >= SEGMENT_BYTES;
+        let began = if is_full { gathered.first.at } else { self.compacted.at.max(end - AGE) };
+        gathered.raw_bytes / end.since(began).as_secs().max(1)
     }
 }
