@@ -139,12 +139,7 @@ impl Simulated {
         let clock = Arc::new(SimulatedClock::new(scheduler.clone()));
         let random = scheduler.draw(Random::branch);
         let gate = Gate::scheduled(scheduler.clone());
-        let simulated = Simulated::new(gate, clock, shape, random);
-        if shape == Shape::Apart {
-            let mut log = locked(&simulated.stores.log);
-            (log.spread, log.settle) = (SPREAD, SETTLE);
-        }
-        Simulated { idle_wait: Some(Duration::from_secs(20)), ..simulated }
+        Simulated { idle_wait: Some(Duration::from_secs(20)), ..Simulated::new(gate, clock, shape, random) }
     }
 
     /// The ports of a machine whose clock is exact.
@@ -210,6 +205,12 @@ impl Simulated {
     /// A topic's entries of the log, of those that appeared first.
     pub fn logged(&self, topic: &TopicId, first: u64) -> Vec<LogEntry> {
         locked(&self.stores.log).appeared(topic, first)
+    }
+
+    /// Lets entries of a log that has several writers appear late, under positions that others have passed.
+    pub fn write_late(&self) {
+        let mut log = locked(&self.stores.log);
+        (log.spread, log.settle) = (SPREAD, SETTLE);
     }
 
     /// Lets readers of the log see what is not settled yet.

@@ -11,7 +11,7 @@ use relay_core::topic::Topic;
 use relay_sim::random::Random;
 use relay_sim::schedule::{Executor, Hazards, Progress, Scheduler, TaskKind};
 use relay_sim::webhooks::Reaction;
-use relay_sim::{Simulated, SimulatedClock};
+use relay_sim::{Shape, Simulated, SimulatedClock};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -103,6 +103,9 @@ pub fn run(seed: u64, plant: Plant, traced: bool) -> Report {
         scheduler.note(|| format!("{scenario:#?}"));
     }
     let simulated = Simulated::scheduled(&scheduler, scenario.shape);
+    if scenario.shape == Shape::Apart {
+        simulated.write_late();
+    }
     if plant == Plant::UnsettledRead {
         simulated.read_unsettled();
     }
