@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod digest;
 pub mod dispatch;
 pub mod drain;
+mod edit;
 pub mod endpoints;
 pub mod event;
 pub mod grants;

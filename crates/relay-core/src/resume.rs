@@ -1,10 +1,11 @@
 //! Jobs that walk a subscription's held lanes: resume and removal. Sweep runs them again if their process is lost;
 //! running one twice, or two at once, is harmless.
 
+use crate::edit::edit;
 use crate::lane::lane_id;
 use crate::names::SubscriptionId;
 use crate::pack::{LaneId, LaneKey};
-use crate::ports::{Expect, PortError, Ports, WakeUp};
+use crate::ports::{PortError, Ports, WakeUp};
 use crate::subscription::Subscription;
 use std::time::Duration;
 
@@ -54,19 +55,12 @@ pub async fn run(ports: &Ports, id: &SubscriptionId) -> Result<(), PortError> {
 
 /// Writes that the job is done, unless the status has changed since.
 async fn finish(ports: &Ports, id: &SubscriptionId, revision: u64) -> Result<(), PortError> {
-    for _ in 0..10 {
-        let Some(stored) = ports.registry.subscription(id).await? else { return Ok(()) };
-        if !stored.resuming || stored.revision != revision {
-            return Ok(());
-        }
-        let next =
-            Subscription { resuming: false, resuming_key: None, version: stored.version + 1, ..(*stored).clone() };
-        match ports.registry.put_subscription(next, Expect::Version(stored.version)).await {
-            Err(PortError::Conflict) => continue,
-            other => return other,
-        }
-    }
-    Err(PortError::Conflict)
+    let finished = edit(ports, id, |stored| {
+        let is_ours = stored.resuming && stored.revision == revision;
+        let (resuming, resuming_key, version) = (false, None, stored.version + 1);
+        is_ours.then(|| Subscription { resuming, resuming_key, version, ..stored.clone() })
+    });
+    finished.await.map(drop)
 }
 
 /// Removes the lanes and backlogs of a deleted subscription. A dispatch that read it before its deletion may hold one

@@ -134,6 +134,13 @@ pub enum Status {
     Disabled,
 }
 
+impl Status {
+    /// True if nothing is delivered, and nobody is at work to change that.
+    pub fn is_idle(self) -> bool {
+        matches!(self, Status::Paused | Status::Suspended | Status::Disabled)
+    }
+}
+
 /// What changes a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -83,7 +83,7 @@ impl Sweeper {
             }
             return Ok(());
         }
-        if matches!(subscription.status, Status::Paused | Status::Suspended | Status::Disabled) {
+        if subscription.status.is_idle() {
             replay::watch(&self.ports, subscription).await?;
         }
         if subscription.resuming {

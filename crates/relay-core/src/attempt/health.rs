@@ -2,6 +2,7 @@
 
 use super::{Attempter, Failed, Job, Outcome};
 use crate::circuit::probe_delay;
+use crate::edit::edit;
 use crate::names::SubscriptionId;
 use crate::ports::{Expect, PortError, Ports, WakeUp};
 use crate::subscription::{Change, Status, Subscription};
@@ -103,41 +104,32 @@ pub async fn change(
     change: Change,
     reason: &str,
 ) -> Result<Option<Arc<Subscription>>, PortError> {
-    for _ in 0..10 {
-        let Some(stored) = ports.registry.subscription(id).await? else { return Ok(None) };
-        if stored.deleted_at.is_some() {
-            return Ok(None);
-        }
-        let reason = match change {
-            Change::Open | Change::Disable => Some(reason),
-            Change::Pause | Change::Resume | Change::Close => None,
-        };
-        let Some(next) = stored.after(change, reason, ports.clock.now()) else { return Ok(None) };
-        match ports.registry.put_subscription(next.clone(), Expect::Version(stored.version)).await {
-            Err(PortError::Conflict) => continue,
-            Err(error) => return Err(error),
-            Ok(()) => {}
-        }
-        match change {
-            Change::Open => {
-                tracing::warn!(target: LOG, subscription = %id, reason, "circuit opened: only probes are sent");
-                let probe = (WakeUp::Probe(id.clone()), probe_delay(0));
-                if let Err(error) = ports.wake_ups.send(vec![probe]).await {
-                    tracing::debug!(%error, "a probe is not sent"); // sweep makes up for it
-                }
-                system_event::subscription(ports, &next, SubscriptionEvent::Suspended).await;
+    let reason = match change {
+        Change::Open | Change::Disable => Some(reason),
+        Change::Pause | Change::Resume | Change::Close => None,
+    };
+    let changed = edit(ports, id, |stored| {
+        if stored.deleted_at.is_some() { None } else { stored.after(change, reason, ports.clock.now()) }
+    });
+    let Some(next) = changed.await? else { return Ok(None) };
+    match change {
+        Change::Open => {
+            tracing::warn!(target: LOG, subscription = %id, reason, "circuit opened: only probes are sent");
+            let probe = (WakeUp::Probe(id.clone()), probe_delay(0));
+            if let Err(error) = ports.wake_ups.send(vec![probe]).await {
+                tracing::debug!(%error, "a probe is not sent"); // sweep makes up for it
             }
-            Change::Close => {
-                tracing::info!(target: LOG, subscription = %id, "circuit closed: what was held is delivered");
-                system_event::subscription(ports, &next, SubscriptionEvent::Recovered).await;
-            }
-            Change::Disable => {
-                tracing::warn!(target: LOG, subscription = %id, reason, "subscription disabled until it is resumed");
-                system_event::subscription(ports, &next, SubscriptionEvent::Disabled).await;
-            }
-            Change::Pause | Change::Resume => {}
+            system_event::subscription(ports, &next, SubscriptionEvent::Suspended).await;
         }
-        return Ok(Some(Arc::new(next)));
+        Change::Close => {
+            tracing::info!(target: LOG, subscription = %id, "circuit closed: what was held is delivered");
+            system_event::subscription(ports, &next, SubscriptionEvent::Recovered).await;
+        }
+        Change::Disable => {
+            tracing::warn!(target: LOG, subscription = %id, reason, "subscription disabled until it is resumed");
+            system_event::subscription(ports, &next, SubscriptionEvent::Disabled).await;
+        }
+        Change::Pause | Change::Resume => {}
     }
-    Err(PortError::Conflict)
+    Ok(Some(Arc::new(next)))
 }

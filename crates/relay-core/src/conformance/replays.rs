@@ -6,7 +6,6 @@ use crate::lane::{Lease, OwnerId};
 use crate::log::Cursor;
 use crate::ports::{Expect, PortError};
 use crate::replay::{Replay, ReplayState, Rewind};
-use crate::subscription::Status;
 use crate::time::Time;
 
 /// Runs all cases.
@@ -19,15 +18,8 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
 
 fn sample(id: &str) -> Replay {
     let rewind = Rewind {
-        job: id.to_owned(),
-        from: Cursor::default(),
-        until: None,
-        key: None,
-        began_at: Time(1_700_000_000_000),
         loads_at: Time(1_700_000_000_001),
-        then: Status::Active,
-        is_cancelled: false,
-        joins: false,
+        ..Rewind::new(id.to_owned(), Cursor::default(), Time(1_700_000_000_000))
     };
     Replay::of(&subscription_id("sub"), &rewind)
 }

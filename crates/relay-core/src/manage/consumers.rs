@@ -3,8 +3,7 @@
 //! Nothing is in flight for a consumer: until it commits, every pull answers the same events again. So a consumer that
 //! dies loses nothing, and of two consumers of one subscription each gets all events.
 
-use super::subscriptions::subscription;
-use super::topics::topic;
+use super::subscriptions::{subscription, topic_of};
 use super::{Refused, WRITE_TRIES};
 use crate::delivery::EventRef;
 use crate::limits::STATUS_AGE;
@@ -13,7 +12,6 @@ use crate::names::SubscriptionId;
 use crate::ports::{PortError, Ports};
 use crate::subscription::Subscription;
 use crate::topic::Topic;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A consumer that asks, and gets nothing that he could commit, is moved on whenever that is so far: the retention is
@@ -126,16 +124,6 @@ fn check(subscription: &Subscription) -> Result<(), Refused> {
 
 fn check_active(subscription: &Subscription) -> Result<(), Refused> {
     if subscription.is_active() { Ok(()) } else { Err(Refused::WrongStatus(subscription.status)) }
-}
-
-async fn topic_of(ports: &Ports, subscription: &Subscription) -> Result<Arc<Topic>, Refused> {
-    let gone = || Refused::SubscriptionNotFound(subscription.id.clone());
-    match topic(ports, &subscription.topic).await {
-        Ok(topic) if topic.id == subscription.topic_id => Ok(topic),
-        // It was deleted, and the subscription is about to be.
-        Ok(_) | Err(Refused::TopicNotFound(_)) => Err(gone()),
-        Err(other) => Err(other),
-    }
 }
 
 /// How long the oldest event that is kept and not committed has waited since it was accepted; none if there is none.

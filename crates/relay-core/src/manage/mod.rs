@@ -44,7 +44,7 @@ use crate::subscription::Status;
 use crate::time::Time;
 
 /// How often a write is repeated that others are always faster with.
-pub(crate) const WRITE_TRIES: usize = 20;
+const WRITE_TRIES: usize = 20;
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

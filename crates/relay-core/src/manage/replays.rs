@@ -1,13 +1,12 @@
 //! Replays: begun, looked at, cancelled.
 
 use super::Refused;
-use super::subscriptions::rewrite;
-use super::topics::topic;
+use super::subscriptions::{rewrite, topic_of};
 use crate::log::{Start, begin};
 use crate::names::{PartitionKey, SubscriptionId};
 use crate::ports::Ports;
 use crate::replay::{Replay, Rewind, Until, wait_before_load};
-use crate::subscription::{Mode, Status, Subscription};
+use crate::subscription::{Status, Subscription};
 use crate::time::Time;
 use crate::topic::Topic;
 
@@ -27,14 +26,14 @@ pub struct ReplayOrder {
 /// Begins a replay; the job that loads it is still to be run.
 ///
 /// # Errors
-/// If there is no such subscription; if it is pulled, which moves by its cursor; if it has a replay under way, or is disabled; if the topic no longer keeps events
-/// from the start; if it cannot be written.
+/// If there is no such subscription; if it is pulled, which moves by its cursor; if it has a replay under way, or is
+/// disabled; if the topic no longer keeps events from the start; if it cannot be written.
 pub async fn begin_replay(ports: &Ports, id: &SubscriptionId, order: ReplayOrder) -> Result<Replay, Refused> {
     let found = super::subscription(ports, id).await?;
-    if found.endpoint.mode == Mode::Pull {
+    if found.is_pulled() {
         return Err(Refused::Pulled);
     }
-    let of = topic(ports, &found.topic).await?;
+    let of = topic_of(ports, &found).await?;
     let from = begin(ports, &of, order.from).await?;
     let now = ports.clock.now();
     let job = job_id(ports);
@@ -45,15 +44,11 @@ pub async fn begin_replay(ports: &Ports, id: &SubscriptionId, order: ReplayOrder
             Status::Active | Status::Suspended | Status::Rewinding | Status::CatchingUp => Status::Active,
         };
         let rewind = Rewind {
-            job: job.clone(),
-            from,
             until: order.until,
             key: order.key.clone(),
-            began_at: now,
             loads_at: now + wait_before_load(stored, ports.log.settle()),
             then,
-            is_cancelled: false,
-            joins: false,
+            ..Rewind::new(job.clone(), from, now)
         };
         let next = stored.rewound(rewind, order.rate_limit, now).ok_or(Refused::ReplayUnderWay)?;
         // The version is raised by the write itself.
@@ -75,17 +70,7 @@ pub(super) async fn first_rewind(
     if start == Start::Latest {
         return Ok(None);
     }
-    Ok(Some(Rewind {
-        job: job_id(ports),
-        from: begin(ports, of, start).await?,
-        until: None,
-        key: None,
-        began_at: now,
-        loads_at: now,
-        then: Status::Active,
-        is_cancelled: false,
-        joins: false,
-    }))
+    Ok(Some(Rewind::new(job_id(ports), begin(ports, of, start).await?, now)))
 }
 
 fn job_id(ports: &Ports) -> String {

@@ -34,6 +34,17 @@ pub async fn subscription(ports: &Ports, id: &SubscriptionId) -> Result<Arc<Subs
     stored.ok_or_else(|| Refused::SubscriptionNotFound(id.clone()))
 }
 
+/// The topic of a subscription.
+pub(super) async fn topic_of(ports: &Ports, subscription: &Subscription) -> Result<Arc<Topic>, Refused> {
+    let gone = || Refused::SubscriptionNotFound(subscription.id.clone());
+    match topic(ports, &subscription.topic).await {
+        Ok(topic) if topic.id == subscription.topic_id => Ok(topic),
+        // It was deleted, and the subscription is about to be.
+        Ok(_) | Err(Refused::TopicNotFound(_)) => Err(gone()),
+        Err(other) => Err(other),
+    }
+}
+
 /// Subscriptions by id, after an id, those of one topic or all.
 ///
 /// # Errors
@@ -120,10 +131,7 @@ pub async fn edit_subscription<E: From<Refused>>(
     edit: impl Fn(&Subscription, &Topic) -> Result<SubscriptionSettings, E>,
 ) -> Result<Subscription, E> {
     let found = subscription(ports, id).await?;
-    let of = topic(ports, &found.topic).await.map_err(|refused| match refused {
-        Refused::TopicNotFound(_) => Refused::SubscriptionNotFound(id.clone()),
-        other => other,
-    })?;
+    let of = topic_of(ports, &found).await?;
     rewrite(ports, id, |stored| {
         let SubscriptionSettings { endpoint, retry, rate_limit } = edit(stored, &of)?;
         Ok(Subscription { endpoint, retry, rate_limit, ..stored.clone() })

@@ -54,6 +54,23 @@ pub struct Rewind {
     pub joins: bool,
 }
 
+impl Rewind {
+    /// A rewind of everything from a place on, for which nobody has to be waited for.
+    pub fn new(job: String, from: Cursor, now: Time) -> Rewind {
+        Rewind {
+            job,
+            from,
+            until: None,
+            key: None,
+            began_at: now,
+            loads_at: now,
+            then: Status::Active,
+            is_cancelled: false,
+            joins: false,
+        }
+    }
+}
+
 /// The last event that a replay wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

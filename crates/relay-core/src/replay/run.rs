@@ -2,9 +2,9 @@
 
 use super::load::Load;
 use super::{Replay, ReplayState, Rewind};
+use crate::edit::edit;
 use crate::lane::{Lease, OwnerId};
 use crate::limits::{CLOCK_ERROR, LEASE, VISIBILITY};
-use crate::manage::WRITE_TRIES;
 use crate::names::SubscriptionId;
 use crate::ports::{Expect, PortError, Ports};
 use crate::replay_id::LogPosition;
@@ -196,20 +196,14 @@ impl<'a> Work<'a> {
             Err(PortError::Conflict) => return Ok(()),
             other => other?,
         }
-        let id = &self.subscription.id;
-        for _ in 0..WRITE_TRIES {
-            let Some(stored) = self.ports.registry.subscription(id).await? else { return Ok(()) };
+        let (ports, id) = (self.ports, &self.subscription.id);
+        let written = edit(ports, id, |stored| {
             let is_mine = stored.rewind.as_ref().is_some_and(|rewind| rewind.job == self.rewind.job);
-            if !is_mine || stored.deleted_at.is_some() {
-                return Ok(());
-            }
-            let Some(next) = stored.loaded(self.ports.clock.now()) else { return Ok(()) };
-            match self.ports.registry.put_subscription(next, Expect::Version(stored.version)).await {
-                Ok(()) => return crate::resume::run(self.ports, id).await,
-                Err(PortError::Conflict) => {}
-                Err(error) => return Err(error),
-            }
+            if is_mine && stored.deleted_at.is_none() { stored.loaded(ports.clock.now()) } else { None }
+        });
+        match written.await? {
+            Some(_) => crate::resume::run(ports, id).await,
+            None => Ok(()),
         }
-        Err(PortError::Conflict)
     }
 }

@@ -6,13 +6,13 @@
 //! (the `skip` runs of the lane model).
 
 use super::Rewind;
+use crate::edit::edit;
 use crate::limits::SKIP_AFTER;
 use crate::log::Cursor;
-use crate::manage::WRITE_TRIES;
 use crate::names::SubscriptionId;
 use crate::ports::{Expect, PortError, Ports};
 use crate::replay_id::LogPosition;
-use crate::subscription::{Change, Mode, Status, Subscription};
+use crate::subscription::{Change, Status, Subscription};
 use crate::system_event::{self, SubscriptionEvent};
 use crate::time::Time;
 use crate::topic::Topic;
@@ -24,15 +24,13 @@ const TOLD_BEFORE: Duration = Duration::from_secs(6 * 3_600);
 impl Subscription {
     /// True if dispatch passes over an event whose entry in the log is this one: its own, since clocks differ.
     pub fn skips(&self, entry: LogPosition) -> bool {
-        let is_idle = matches!(self.status, Status::Paused | Status::Suspended | Status::Disabled);
-        is_idle && self.skipped_from.is_some_and(|from| entry >= from)
+        self.status.is_idle() && self.skipped_from.is_some_and(|from| entry >= from)
     }
 
     /// The record that skips from now on; none if it does so, or its status does not go with it.
     pub fn skipping(&self, now: Time) -> Option<Subscription> {
-        let is_idle = matches!(self.status, Status::Paused | Status::Suspended | Status::Disabled);
-        let may_skip = is_idle && self.rewind.is_none() && self.skipped_from.is_none() && self.deleted_at.is_none();
-        (may_skip && self.endpoint.mode != Mode::Pull).then(|| Subscription {
+        let is_free = self.rewind.is_none() && self.skipped_from.is_none() && self.deleted_at.is_none();
+        (self.status.is_idle() && is_free && !self.is_pulled()).then(|| Subscription {
             skipped_from: Some(LogPosition::before(now)),
             told_of_expiry: false,
             revision: self.revision + 1,
@@ -44,17 +42,8 @@ impl Subscription {
     /// The record that is to become active, and first loads what it has skipped.
     pub(crate) fn joining(self, now: Time) -> Subscription {
         let Some(from) = self.skipped_from else { return self };
-        let rewind = Rewind {
-            job: format!("cup_{}", self.revision),
-            from: Cursor::after(from.previous()),
-            until: None,
-            key: None,
-            began_at: now,
-            loads_at: now,
-            then: Status::Active,
-            is_cancelled: false,
-            joins: true,
-        };
+        let (job, from) = (format!("cup_{}", self.revision), Cursor::after(from.previous()));
+        let rewind = Rewind { joins: true, ..Rewind::new(job, from, now) };
         Subscription { status: Status::CatchingUp, resuming: false, rewind: Some(rewind), ..self }
     }
 }
@@ -64,16 +53,7 @@ impl Subscription {
 /// # Errors
 /// If a store fails.
 pub async fn skip(ports: &Ports, id: &SubscriptionId) -> Result<bool, PortError> {
-    for _ in 0..WRITE_TRIES {
-        let Some(stored) = ports.registry.subscription(id).await? else { return Ok(false) };
-        let Some(next) = stored.skipping(ports.clock.now()) else { return Ok(false) };
-        match ports.registry.put_subscription(next, Expect::Version(stored.version)).await {
-            Ok(()) => return Ok(true),
-            Err(PortError::Conflict) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(PortError::Conflict)
+    edit(ports, id, |stored| stored.skipping(ports.clock.now())).await.map(|written| written.is_some())
 }
 
 /// What sweep does about a subscription that is not active: lets it skip after a while, tells its owner before what it
