@@ -5,12 +5,12 @@
 //! between has left a claim, and the next one finishes that: no tool that reads the bucket sees an event twice, and no
 //! reader misses one. Hot items stay, and expire.
 
-use super::item::stamp_of;
+use super::item::{end_of_item, stamp_of};
 use super::looks::{Look, Looks};
 use super::shard::{self, Segment, Shard, Span};
 use super::{HOT, LogPort, SETTLE, partition};
 use crate::registry::topics;
-use crate::stamp::{Stamp, WITHIN};
+use crate::stamp::Stamp;
 use crate::table::Query;
 use futures_util::stream::{self, StreamExt};
 use relay_core::ports::{LogEntry, PortError};
@@ -52,11 +52,6 @@ struct Due {
     number: LogShard,
     shard: Shard,
     oldest: Time,
-}
-
-/// The end of the item that a position lies in.
-fn end_of_item(stamp: Stamp) -> LogPosition {
-    LogPosition { at: stamp.at, unique: stamp.unique | ((1 << WITHIN) - 1) }
 }
 
 fn key_of(position: LogPosition) -> String {

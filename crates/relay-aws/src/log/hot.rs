@@ -1,6 +1,6 @@
 //! Reading the hot log.
 
-use super::item::{position, stamp_of};
+use super::item::{end_of_item, stamp_of};
 use super::{LogPort, partition};
 use crate::stamp::{Stamp, WITHIN};
 use crate::table::Query;
@@ -50,10 +50,7 @@ impl LogPort {
             return Ok(LogPage { entries, through, is_more: true });
         }
         match rows[..read].last().filter(|_| is_cut) {
-            Some(last) => {
-                let through = position(stamp_of(last)?, (1 << WITHIN) - 1);
-                Ok(LogPage { entries, through, is_more: true })
-            }
+            Some(last) => Ok(LogPage { entries, through: end_of_item(stamp_of(last)?), is_more: true }),
             None => Ok(LogPage { entries, through: end, is_more: false }),
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::log::LogPort;
 use crate::packs::{compress, decompress};
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, WITHIN};
 use crate::table::attributes::Row;
 use bytes::Bytes;
 use relay_core::pack::{Pack, codec};
@@ -63,6 +63,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<(PackSequence, Arc<Pack>)>, Por
 /// The position of an entry, by its place within its item.
 pub(super) fn position(stamp: Stamp, place: usize) -> LogPosition {
     LogPosition { at: stamp.at, unique: stamp.unique | place as u64 }
+}
+
+/// The end of an item: no entry of it lies later.
+pub(super) fn end_of_item(stamp: Stamp) -> LogPosition {
+    position(stamp, (1 << WITHIN) - 1)
 }
 
 /// When an item was written.
