@@ -55,12 +55,12 @@ def test_duckdb_reads_from_the_bucket_what_was_accepted(resources, tmp_path):
     written = 0
 
     def is_written() -> bool:
-        # What is younger than some seconds is left to the next one.
+        # What is younger than half a minute is left to the next one.
         nonlocal written
         written += int(re.match(r"(\d+) events", aws("compact", **resources))[1])
         return written >= COUNT * len(TOPICS)
 
-    eventually(is_written, 60, "all of it in segments")
+    eventually(is_written, 90, "all of it in segments")
     assert written == COUNT * len(TOPICS)
 
     bucket = s3fs.S3FileSystem(key="test", secret="test", endpoint_url=os.environ["AWS_ENDPOINT_URL"])

@@ -2,6 +2,7 @@
 
 use crate::objects::Objects;
 use crate::packs;
+use crate::payloads::renewal;
 use crate::table::attributes::{Row, number, text};
 use crate::table::{Condition, Key, Query, Table, Written};
 use async_trait::async_trait;
@@ -117,7 +118,8 @@ impl DeadLetters for DeadLettersPort {
     async fn put(&self, dead_letter: DeadLetter) -> Result<(), PortError> {
         let (subscription, id) = (&dead_letter.subscription, &dead_letter.id);
         let object = format!("held/dead/{subscription}/{id}.{}", dead_letter.put_id.0);
-        let row = packs::store(&self.objects, row_of(&dead_letter)?, &dead_letter.pack, &object).await?;
+        let row = renewal::listed(row_of(&dead_letter)?, &dead_letter.pack);
+        let row = packs::store(&self.objects, row, &dead_letter.pack, &object).await?;
         // This very put, made again, leaves what is there: it is the same.
         let other = Condition::new("attribute_not_exists(pk) OR putId <> :p");
         let other = other.value(":p", number(dead_letter.put_id.0));

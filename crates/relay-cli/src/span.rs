@@ -19,7 +19,7 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     let number: Option<u64> = number.parse().ok();
     match number.and_then(|number| number.checked_mul(millis)) {
         Some(total) if millis > 0 => Ok(Duration::from_millis(total)),
-        _ => Err("a span is a whole number with ms, s, m or h, such as 10s".to_owned()),
+        _ => Err("a span is a whole number with ms, s, m or h, such as 10s; without any it is of seconds".to_owned()),
     }
 }
 

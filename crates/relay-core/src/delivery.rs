@@ -95,7 +95,7 @@ impl EventRef {
     /// The payload from the payload store, if that is where it is.
     async fn loaded(&self, ports: &Ports) -> Result<Option<Bytes>, PortError> {
         match &self.event().data {
-            EventData::Stored(stored) => ports.payloads.get(&stored.hash).await.map(Some),
+            EventData::Stored(stored) => ports.payloads.get(stored).await.map(Some),
             _ => Ok(None),
         }
     }

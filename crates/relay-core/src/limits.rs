@@ -58,8 +58,10 @@ pub const MAX_RECEIVES: u32 = 5;
 pub const MAX_WAKE_UP_DELAY: Duration = Duration::from_secs(900);
 /// How far clocks of different machines are taken to be apart, where something waits for another one's time.
 pub const CLOCK_ERROR: Duration = Duration::from_secs(1);
-/// A subscription that is not active for so long skips what is published.
+/// A subscription that is not active for so long skips what is published, unless who runs the broker says otherwise.
 pub const SKIP_AFTER: Duration = Duration::from_secs(180);
+/// How much longer than its topic's retention a payload outside of packs is kept: events are held and replayed meanwhile.
+pub const PAYLOADS_OUTLIVE: Duration = Duration::from_secs(30 * 86_400);
 /// How long the record of a replay is kept.
 pub const REPLAYS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How long attempts are kept.

@@ -7,10 +7,13 @@ use crate::names::SubscriptionId;
 use crate::pack::{LaneId, LaneKey};
 use crate::ports::{PortError, Ports, WakeUp};
 use crate::subscription::Subscription;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::time::Duration;
 
 /// Lanes handled between two breaths.
 const PAGE: usize = 100;
+/// Of these so many are made due at once: each costs the store a write.
+const AT_ONCE: usize = 16;
 /// The bounded rate: a pause after each page, so 1,000 lanes a second at most.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -36,12 +39,12 @@ pub async fn run(ports: &Ports, id: &SubscriptionId) -> Result<(), PortError> {
         let Some(last) = lanes.last() else { break };
         after = Some(last.lane.id);
         let full = lanes.len() == PAGE;
-        let mut wake_ups = Vec::with_capacity(lanes.len());
-        for item in lanes {
-            if ports.lanes.make_due(&item.lane.id, ports.clock.now()).await?.is_some() {
-                wake_ups.push((WakeUp::Lane(item.lane), Duration::ZERO));
-            }
-        }
+        let due = stream::iter(lanes).map(async |item| {
+            let made = ports.lanes.make_due(&item.lane.id, ports.clock.now()).await?;
+            Ok::<_, PortError>(made.map(|_| (WakeUp::Lane(item.lane), Duration::ZERO)))
+        });
+        let due: Vec<_> = due.buffered(AT_ONCE).try_collect().await?;
+        let wake_ups = due.into_iter().flatten().collect();
         if let Err(error) = ports.wake_ups.send(wake_ups).await {
             tracing::debug!(%error, "wake-ups are not sent"); // the lanes are due: sweep sends them
         }

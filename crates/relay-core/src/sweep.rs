@@ -4,7 +4,7 @@
 
 use crate::attempt::health::change;
 use crate::circuit::probe_delay;
-use crate::limits::{ATTEMPTS_KEPT, DISABLE_AFTER, TOMBSTONE_KEPT};
+use crate::limits::{ATTEMPTS_KEPT, DISABLE_AFTER, SKIP_AFTER, TOMBSTONE_KEPT};
 use crate::ports::{PortError, Ports, WakeUp};
 use crate::replay;
 use crate::resume;
@@ -24,18 +24,25 @@ const LOADING: Duration = Duration::from_secs(40);
 pub struct Sweeper {
     ports: Ports,
     loads: bool,
+    skip_after: Duration,
 }
 
 impl Sweeper {
     /// A sweeper over these ports.
     pub fn new(ports: Ports) -> Sweeper {
-        Sweeper { ports, loads: true }
+        Sweeper { ports, loads: true, skip_after: SKIP_AFTER }
     }
 
     /// A sweeper that leaves it to others to load what replays want.
     #[must_use]
     pub fn without_loads(self) -> Sweeper {
         Sweeper { loads: false, ..self }
+    }
+
+    /// A sweeper that lets subscriptions skip that have not been active for so long.
+    #[must_use]
+    pub fn with_skip_after(self, skip_after: Duration) -> Sweeper {
+        Sweeper { skip_after, ..self }
     }
 
     /// Sweeps once.
@@ -53,6 +60,7 @@ impl Sweeper {
         let now = self.ports.clock.now();
         self.report("attempts", self.expire_attempts(now).await);
         self.report("log", self.expire_log(now).await);
+        self.report("payloads", self.ports.payloads.expire(now).await.map(drop));
     }
 
     /// Compacts the log until nothing is due, for so long at most. Apart from the rest, which must not wait for it.
@@ -84,7 +92,7 @@ impl Sweeper {
             return Ok(());
         }
         if subscription.status.is_idle() {
-            replay::watch(&self.ports, subscription).await?;
+            replay::watch(&self.ports, subscription, self.skip_after).await?;
         }
         if subscription.resuming {
             resume::run(&self.ports, &subscription.id).await?;

@@ -89,6 +89,14 @@ impl Retention {
         Retention::Days365,
     ];
 
+    /// The longest.
+    pub const LONGEST: Retention = Retention::Days365;
+
+    /// The class of a name.
+    pub fn of_word(word: &str) -> Option<Retention> {
+        Retention::ALL.into_iter().find(|retention| retention.word() == word)
+    }
+
     /// Its name: a number of days and `d`.
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! Reading: a few connections of their own, used off the runtime's threads.
+//! Reading: a few connections, each on a thread of its own. What they read is allocated by these few threads alone: an
+//! allocator keeps what it has for each thread.
 
 use crate::fault;
 use crate::folder::OpenError;
@@ -6,48 +7,71 @@ use crate::schema::Opening;
 use crate::sync::lock;
 use relay_core::ports::PortError;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use tokio::sync::Semaphore;
+use std::thread::{self, JoinHandle};
+use tokio::sync::oneshot;
 
 /// Number of connections: reads are short, and bounded by processor or disk.
 const CONNECTIONS: usize = 4;
 
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
 /// Connections that read.
 #[derive(Clone)]
 pub(crate) struct Readers {
-    idle: Arc<Mutex<Vec<Connection>>>,
-    permits: Arc<Semaphore>,
+    /// None once they are closed.
+    jobs: Arc<Mutex<Option<Sender<Job>>>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+/// Does jobs until nobody can send any more.
+fn work(connection: &Connection, jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        // Whoever has the lock waits for the next job, and the others for the lock.
+        let Ok(job) = lock(jobs).recv() else { return };
+        job(connection);
+    }
 }
 
 impl Readers {
     pub(crate) fn open(opening: &Opening) -> Result<Readers, OpenError> {
-        let idle: Result<Vec<_>, _> = (0..CONNECTIONS).map(|_| opening.reader()).collect();
-        Ok(Readers { idle: Arc::new(Mutex::new(idle?)), permits: Arc::new(Semaphore::new(CONNECTIONS)) })
+        let (jobs, queued) = channel();
+        let queued = Arc::new(Mutex::new(queued));
+        let start = |_| {
+            let (connection, queued) = (opening.reader()?, queued.clone());
+            let thread = thread::Builder::new().name("store-reader".to_owned());
+            let path = || opening.folder.path().to_owned();
+            let failed = |source| OpenError::File { path: path(), source };
+            thread.spawn(move || work(&connection, &queued)).map_err(failed)
+        };
+        let threads = (0..CONNECTIONS).map(start).collect::<Result<Vec<_>, _>>()?;
+        Ok(Readers { jobs: Arc::new(Mutex::new(Some(jobs))), threads: Arc::new(Mutex::new(threads)) })
     }
 
-    /// Reads in one snapshot, of all that is committed when it begins.
+    /// Reads in one snapshot, of all that is committed when it begins. Whoever asked may stop waiting.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, PortError> + Send + 'static,
     ) -> Result<T, PortError> {
         let closed = || PortError::Unavailable("the store is closed".to_owned());
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| closed())?;
-        let idle = self.idle.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            // The permit goes with the work: whoever asked may stop waiting, the connection comes back all the same.
-            let _permit = permit;
-            let Some(connection) = lock(&idle).pop() else { return Err(closed()) };
-            let answer = in_snapshot(&connection, read);
-            lock(&idle).push(connection);
-            answer
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let _ = answer.send(in_snapshot(connection, read));
         });
-        task.await.map_err(|error| PortError::Unavailable(error.to_string()))?
+        let sent = lock(&self.jobs).as_ref().map(|jobs| jobs.send(job));
+        sent.and_then(Result::ok).ok_or_else(closed)?;
+        answered.await.map_err(|_| closed())?
     }
 
-    /// Closes the connections.
+    /// Closes the connections, once the reads that were asked for have been answered.
     pub(crate) fn close(&self) {
-        self.permits.close();
-        lock(&self.idle).clear();
+        drop(lock(&self.jobs).take());
+        for thread in lock(&self.threads).drain(..) {
+            // It has told of a panic itself.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -57,9 +81,9 @@ fn in_snapshot<T>(
 ) -> Result<T, PortError> {
     let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
     run("BEGIN").map_err(|error| fault::of_sqlite(&error))?;
-    let answer = read(connection);
+    let answer = catch_unwind(AssertUnwindSafe(|| read(connection)));
     run("COMMIT").map_err(|error| fault::of_sqlite(&error))?;
-    answer
+    answer.unwrap_or_else(|_| Err(PortError::Unavailable("a read was cut off".to_owned())))
 }
 
 /// Reads one row, if there is one.

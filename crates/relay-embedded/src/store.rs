@@ -9,7 +9,7 @@ use crate::lanes::LanesPort;
 use crate::lanes::mirror::LaneMirror;
 use crate::log::LogPort;
 use crate::log::segments::Segments;
-use crate::payloads::PayloadsPort;
+use crate::payloads::{PayloadFiles, PayloadsPort};
 use crate::private;
 use crate::queue::{Queue, QueuePort};
 use crate::readers::Readers;
@@ -122,10 +122,12 @@ impl Store {
         let (lanes, registry) = (Arc::new(recovered.lanes), Arc::new(recovered.registry));
         let (writer, era) = (Arc::new(writer), recovered.era);
         let segments = Segments::new(path);
-        let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), era, segments);
+        let payloads = Arc::new(PayloadFiles::new(path.to_owned(), options.clock.clone()));
+        let files = (segments, payloads.clone());
+        let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), era, files);
         let (log, wake_ups) = (Arc::new(log), WakeUpsPort::new(options.clock.clone(), options.receive_wait));
         let (path, wake_ups) = (path.to_owned(), Arc::new(wake_ups));
-        let payloads = Arc::new(PayloadsPort::new(payloads));
+        let payloads = Arc::new(PayloadsPort::new(payloads, readers.clone()));
         Ok(Store { options, path, era, queue, lanes, registry, readers, writer, log, wake_ups, payloads })
     }
 

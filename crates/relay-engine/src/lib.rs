@@ -11,6 +11,7 @@ mod drain;
 use relay_core::attempt::Attempter;
 use relay_core::dispatch::Dispatcher;
 use relay_core::drain::Drainer;
+use relay_core::limits::SKIP_AFTER;
 use relay_core::metrics;
 use relay_core::names::SubscriptionId;
 use relay_core::ports::{PortError, Ports};
@@ -42,6 +43,9 @@ pub struct Settings {
     pub last_receive: Duration,
     /// Time from one sweep to the next.
     pub sweep_every: Duration,
+    /// A subscription that is not active for so long skips what is published. Where it is shorter, it is also the time
+    /// from one sweep to the next.
+    pub skip_after: Duration,
 }
 
 impl Default for Settings {
@@ -54,6 +58,7 @@ impl Default for Settings {
             receivers: 1,
             last_receive: Duration::ZERO,
             sweep_every: Duration::from_secs(60),
+            skip_after: SKIP_AFTER,
         }
     }
 }
@@ -91,7 +96,7 @@ impl Engine {
         loops.spawn(drain::run(ports.wake_ups.clone(), drainer, settings, stopped.clone()));
         loops.spawn(compact(ports.clone(), settings.sweep_every, stopped.clone()));
         let jobs = Jobs { ports: ports.clone(), runtime: tokio::runtime::Handle::current(), stop: stop.clone() };
-        loops.spawn(sweep(ports, jobs.clone(), settings.sweep_every, stopped));
+        loops.spawn(sweep(ports, jobs.clone(), settings, stopped));
         Engine { stop, loops, jobs }
     }
 
@@ -154,9 +159,9 @@ impl Jobs {
     }
 }
 
-async fn sweep(ports: Ports, jobs: Jobs, every: Duration, mut stopped: watch::Receiver<bool>) {
-    let sweeper = Sweeper::new(ports.clone()).without_loads();
-    let mut ticks = tokio::time::interval(every);
+async fn sweep(ports: Ports, jobs: Jobs, settings: Settings, mut stopped: watch::Receiver<bool>) {
+    let sweeper = Sweeper::new(ports.clone()).without_loads().with_skip_after(settings.skip_after);
+    let mut ticks = tokio::time::interval(settings.sweep_every.min(settings.skip_after).max(LEAST_PAUSE));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -191,5 +196,7 @@ async fn compact(ports: Ports, every: Duration, mut stopped: watch::Receiver<boo
 
 /// The longest that compaction goes on without a pause.
 const COMPACTION: Duration = Duration::from_secs(600);
+/// From one sweep to the next, however soon subscriptions are to skip.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a poller waits after its queue failed.
 const AFTER_FAULT: Duration = Duration::from_millis(500);

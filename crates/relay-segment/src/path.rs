@@ -24,8 +24,7 @@ pub fn path_of(
 
 /// The retention that a path names.
 pub fn retention_of(path: &str) -> Option<Retention> {
-    let word = path.strip_prefix("events/retention=")?.split('/').next()?;
-    Retention::ALL.into_iter().find(|retention| retention.word() == word)
+    Retention::of_word(path.strip_prefix("events/retention=")?.split('/').next()?)
 }
 
 /// Date and hour of a time, in UTC: `2026-11-20` and `21`.

@@ -4,6 +4,7 @@ use crate::locked;
 use crate::simulated::Simulated;
 use async_trait::async_trait;
 use relay_core::names::SubscriptionId;
+use relay_core::pack::Pack;
 use relay_core::ports::{Attempt, Attempts, AttemptsPage, DeadLetter, DeadLetters, DeadLettersPage, PortError};
 use relay_core::sequence::Sequence;
 use relay_core::time::Time;
@@ -75,6 +76,11 @@ impl DeadLetterStore {
     fn put(&mut self, key: (SubscriptionId, String), dead_letter: DeadLetter) {
         self.history.push((key.0.clone(), dead_letter.sequence));
         self.kept.insert(key, dead_letter);
+    }
+
+    /// Packs that hold events which were given up.
+    pub fn packs(&self) -> impl Iterator<Item = &Pack> {
+        self.kept.values().map(|dead_letter| &*dead_letter.pack)
     }
 
     /// All that were ever put, in the order they were put.

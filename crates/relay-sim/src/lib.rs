@@ -29,6 +29,7 @@ pub mod random;
 mod registry;
 mod replays;
 pub mod schedule;
+mod segments;
 mod simulated;
 mod wake_ups;
 pub mod webhooks;

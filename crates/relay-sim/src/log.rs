@@ -2,6 +2,7 @@
 
 use crate::locked;
 use crate::random::Random;
+use crate::segments::Compacted;
 use crate::simulated::Simulated;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -19,15 +20,17 @@ use std::time::Duration;
 /// Pause between looks for something new.
 const MOMENT: Duration = Duration::from_millis(100);
 
-type Entry = (PackSequence, Arc<Pack>);
+pub(crate) type Entry = (PackSequence, Arc<Pack>);
 
-fn entry((position, (sequence, pack)): (&LogPosition, &Entry)) -> LogEntry {
+pub(crate) fn entry((position, (sequence, pack)): (&LogPosition, &Entry)) -> LogEntry {
     LogEntry { position: *position, sequence: *sequence, pack: Arc::clone(pack) }
 }
 
 #[derive(Default)]
 pub(crate) struct LogStore {
     topics: BTreeMap<TopicId, BTreeMap<LogPosition, Entry>>,
+    /// What is in segments, too.
+    pub compacted: BTreeMap<(TopicId, LogShard), Compacted>,
     /// What was ever appended, expired or not, and where last.
     appended: BTreeMap<(TopicId, PackSequence), LogPosition>,
     unique: u64,
@@ -35,6 +38,8 @@ pub(crate) struct LogStore {
     pub spread: Duration,
     /// Readers leave out what is younger.
     pub settle: Duration,
+    /// Compaction leaves out what is younger.
+    pub margin: Duration,
 }
 
 impl LogStore {
@@ -69,21 +74,43 @@ impl LogStore {
         all.filter(|entry| entry.position.unique <= until).collect()
     }
 
+    /// All packs that are retained.
+    pub fn packs(&self) -> impl Iterator<Item = &Pack> {
+        self.topics.values().flatten().map(|(_, (_, pack))| &**pack)
+    }
+
     /// The place of the last one.
     pub fn last(&self) -> u64 {
         self.unique
     }
 
+    /// All topics that have entries.
+    pub fn topics(&self) -> impl Iterator<Item = &TopicId> {
+        self.topics.keys()
+    }
+
+    /// What a shard has after a position, in segments or not.
+    pub fn hot(&self, topic: &TopicId, shard: LogShard, after: LogPosition) -> impl Iterator<Item = LogEntry> {
+        let all = self.topics.get(topic).into_iter();
+        let later = all.flat_map(move |entries| entries.range((Bound::Excluded(after), Bound::Unbounded)));
+        later.map(entry).filter(move |entry| LogShard::of(&entry.pack.key) == shard)
+    }
+
     fn read(&self, topic: &TopicId, shard: LogShard, after: LogPosition, limit: usize, now: Time) -> LogPage {
-        let Some(entries) = self.topics.get(topic) else { return LogPage { through: after, ..LogPage::default() } };
+        if !self.topics.contains_key(topic) {
+            return LogPage { through: after, ..LogPage::default() };
+        }
         let settled = LogPosition::before(now - self.settle);
-        let later = entries.range((Bound::Excluded(after), Bound::Unbounded));
-        let later = later.take_while(|(position, _)| self.settle.is_zero() || **position <= settled);
-        let mut of_shard = later.filter(|(_, (_, pack))| LogShard::of(&pack.key) == shard);
-        let entries: Vec<LogEntry> = of_shard.by_ref().take(limit).map(entry).collect();
-        let is_more = of_shard.next().is_some();
+        let compacted = self.compacted.get(&(topic.clone(), shard));
+        let hot_after = compacted.map_or(after, |compacted| after.max(compacted.through()));
+        let hot = self.hot(topic, shard, hot_after);
+        let hot = hot.take_while(|entry| self.settle.is_zero() || entry.position <= settled);
+        let mut all = compacted.into_iter().flat_map(|compacted| compacted.after(after)).chain(hot);
+        let entries: Vec<LogEntry> = all.by_ref().take(limit).collect();
+        let is_more = all.next().is_some();
         let last = entries.last().map(|entry| entry.position);
         let end = if self.settle.is_zero() { LogPosition { at: now, unique: self.unique } } else { settled };
+        let end = last.map_or(end, |last| last.max(end));
         LogPage { through: last.filter(|_| is_more).unwrap_or(end).max(after), entries, is_more }
     }
 
@@ -95,6 +122,7 @@ impl LogStore {
             entries.retain(|position, _| position.at >= oldest);
             gone += (before - entries.len()) as u64;
         }
+        self.compacted.iter_mut().for_each(|((topic, _), compacted)| compacted.expire(now - keep(topic)));
         gone
     }
 }
@@ -159,13 +187,12 @@ impl EventLog for Simulated {
         locked(&self.stores.log).settle
     }
 
-    /// Nothing to do: all of it is kept in memory.
-    async fn compact(&self, _: Time) -> Result<u64, PortError> {
-        Ok(0)
+    async fn compact(&self, now: Time) -> Result<u64, PortError> {
+        self.compact_some(now).await
     }
 
-    async fn compaction_lag(&self, _: Time) -> Result<Option<Duration>, PortError> {
-        Ok(None)
+    async fn compaction_lag(&self, now: Time) -> Result<Option<Duration>, PortError> {
+        Ok(Some(self.waits(now)))
     }
 
     async fn expire(&self, now: Time) -> Result<u64, PortError> {

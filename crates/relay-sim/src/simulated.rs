@@ -34,6 +34,8 @@ use std::time::Duration;
 /// How late entries appear in a log that has several writers, and what its readers wait for.
 const SPREAD: Duration = Duration::from_millis(1_900);
 const SETTLE: Duration = Duration::from_secs(2);
+/// Compactors have clocks of their own.
+const MARGIN: Duration = Duration::from_secs(30);
 
 /// What engine is simulated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -210,7 +212,12 @@ impl Simulated {
     /// Lets entries of a log that has several writers appear late, under positions that others have passed.
     pub fn write_late(&self) {
         let mut log = locked(&self.stores.log);
-        (log.spread, log.settle) = (SPREAD, SETTLE);
+        (log.spread, log.settle, log.margin) = (SPREAD, SETTLE, MARGIN);
+    }
+
+    /// Lets compaction take what is not settled yet.
+    pub fn compact_unsettled(&self) {
+        locked(&self.stores.log).margin = Duration::ZERO;
     }
 
     /// Lets readers of the log see what is not settled yet.

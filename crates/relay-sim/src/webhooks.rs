@@ -186,8 +186,14 @@ impl Simulated {
 impl WebhookClient for Simulated {
     async fn post(&self, request: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
         let Some(scheduler) = self.gate.scheduler() else { return self.answer_at_once(&request) };
+        let began = self.clock.now();
         scheduler.point().await;
         let described = describe(&request);
+        let Some(timeout) = request.timeout.checked_sub(self.clock.now().since(began)) else {
+            scheduler.note(|| format!("not sent in time: {described}"));
+            return Err(WebhookError::Timeout);
+        };
+        let request = WebhookRequest { timeout, ..request };
         scheduler.note(|| format!("POST {described}"));
         let answer = self.travel(scheduler, request).await;
         scheduler.point().await;

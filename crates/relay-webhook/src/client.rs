@@ -12,9 +12,12 @@ use async_trait::async_trait;
 use http::{HeaderValue, Response};
 use hyper::body::Incoming;
 use relay_core::ports::webhook::{WebhookClient, WebhookError, WebhookRequest, WebhookResponse};
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Posts to webhooks over pooled HTTP/1.1 connections. Shared by reference; cheap to post on, not to make.
 pub struct HttpWebhookClient {
@@ -156,6 +159,48 @@ async fn turn(endpoint: &Endpoint) -> Result<SemaphorePermit<'_>, WebhookError> 
 #[async_trait]
 impl WebhookClient for HttpWebhookClient {
     async fn post(&self, request: WebhookRequest) -> Result<WebhookResponse, WebhookError> {
-        timeout(request.timeout, self.exchange(&request)).await.unwrap_or(Err(WebhookError::Timeout))
+        within(request.timeout, self.exchange(&request)).await.unwrap_or(Err(WebhookError::Timeout))
+    }
+}
+
+/// What a future answers within a time from now; none if it does not. After that it is not polled again, even if this
+/// process was stopped all the while: a request that was not sent in time is not sent late.
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    let mut future = pin!(future);
+    let in_time = poll_fn(|context| match Instant::now() < deadline {
+        true => future.as_mut().poll(context).map(Some),
+        false => Poll::Ready(None),
+    });
+    timeout_at(deadline, in_time).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use tokio::time::{advance, sleep};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_within_its_time_is_answered() {
+        assert_eq!(within(Duration::from_secs(2), sleep(Duration::from_secs(1))).await, Some(()));
+        assert_eq!(within(Duration::from_secs(2), sleep(Duration::from_secs(3))).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_stopped_for_all_its_time_is_not_done_after_it() {
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let sent = Cell::new(false);
+        let send = async {
+            gone.await.unwrap();
+            sent.set(true);
+        };
+        let mut sending = pin!(within(Duration::from_secs(2), send));
+        assert!(futures_util::poll!(&mut sending).is_pending());
+        // Both are there when it is polled again: its turn, and the end of its time.
+        go.send(()).unwrap();
+        advance(Duration::from_secs(3)).await;
+        assert_eq!(sending.await, None);
+        assert!(!sent.get());
     }
 }

@@ -5,6 +5,7 @@
 use super::stored::{Stored, is_put, item_row, object_key, pointer, pointer_key};
 use crate::objects::Objects;
 use crate::packs;
+use crate::payloads::renewal;
 use crate::table::attributes::{Row, number};
 use crate::table::{Condition, Key, Query, Table, Transacted, Transaction, Written};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -77,7 +78,8 @@ impl Backlog<'_> {
     /// The row of an item, whose pack is stored with it.
     async fn row(&self, item: &BacklogItem) -> Result<Row, PortError> {
         let object = object_key(&self.lane, item.key, item.put_id);
-        packs::store(self.objects, item_row(&self.key(item.key), item), &item.pack, &object).await
+        let row = renewal::listed(item_row(&self.key(item.key), item), &item.pack);
+        packs::store(self.objects, row, &item.pack, &object).await
     }
 
     /// Puts an item in the place of a row, if that is as it was; true if it is there.

@@ -8,7 +8,8 @@
 use super::item::{end_of_item, stamp_of};
 use super::looks::{Look, Looks};
 use super::shard::{self, Segment, Shard, Span};
-use super::{HOT, LogPort, SETTLE, partition};
+use super::{HOT, LogPort, partition};
+use crate::payloads;
 use crate::registry::topics;
 use crate::stamp::Stamp;
 use crate::table::Query;
@@ -16,8 +17,8 @@ use futures_util::stream::{self, StreamExt};
 use relay_core::ports::{LogEntry, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::time::Time;
-use relay_core::topic::Topic;
-use relay_segment::{Builder, Built, index_of, path_of};
+use relay_core::topic::{Retention, Topic};
+use relay_segment::{Builder, Built, index_of, path_of, retention_of};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,9 @@ use std::time::Duration;
 const AGE: Duration = Duration::from_secs(15 * 60);
 /// or when it has so many bytes of lines, as far as its last span tells; so many at a time.
 const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
-/// What is younger stays: readers wait for slow writers, and clocks of writers differ more than they know.
-const MARGIN: Duration = Duration::from_secs(5 * SETTLE.as_secs());
+/// What is younger stays: readers wait for slow writers, and clocks differ more than anybody knows. What appears within a
+/// span that is compacted would be in no segment, and to wait costs nothing.
+const MARGIN: Duration = Duration::from_secs(30);
 /// Shards that are looked at, and compacted, at the same time: each may hold a segment in memory.
 const LOOKS: usize = 16;
 const AT_ONCE: usize = 4;
@@ -165,7 +167,8 @@ impl LogPort {
             Some(span) => (span, None),
             None => {
                 let until = LogPosition::before(now.min(self.clock.now()) - MARGIN);
-                let gathered = self.gather(&topic, number, (shard.compacted, until), SEGMENT_BYTES).await?;
+                let bounds = (shard.compacted, until);
+                let gathered = self.gather(&topic, topic.retention, number, bounds, SEGMENT_BYTES).await?;
                 let Some(gathered) = gathered else { return Ok(0) };
                 let (first, through) = (gathered.first, gathered.through);
                 let path = path_of(topic.retention, (&topic.name, &topic.id), number, (first, gathered.last));
@@ -199,7 +202,9 @@ impl LogPort {
             None => match self.written(span).await {
                 Err(PortError::NotFound) => {
                     let all = (span.first.previous(), span.through);
-                    let Some(again) = self.gather(topic, number, all, u64::MAX).await? else { return Ok(None) };
+                    let retention = retention_of(&span.path).unwrap_or(topic.retention);
+                    let again = self.gather(topic, retention, number, all, u64::MAX).await?;
+                    let Some(again) = again else { return Ok(None) };
                     again.built
                 }
                 found => return found.map(Some),
@@ -226,6 +231,7 @@ impl LogPort {
     async fn gather(
         &self,
         topic: &Topic,
+        retention: Retention,
         number: LogShard,
         (after, until): (LogPosition, LogPosition),
         most: u64,
@@ -237,8 +243,13 @@ impl LogPort {
             let rows = self.table.query_while(query.limit(ITEMS), |_| false).await?;
             for some in rows.chunks(DECODED) {
                 for (row, entries) in some.iter().zip(self.decoded(some).await?) {
-                    for entry in &entries {
-                        builder.push(entry)?;
+                    for entry in entries {
+                        let (pack, renamed) = entry.pack.retained(retention);
+                        for (from, to) in &renamed {
+                            payloads::copy(&self.objects, from, to).await?;
+                        }
+                        let entry = LogEntry { pack, ..entry };
+                        builder.push(&entry)?;
                         span = Some((span.map_or(entry.position, |(first, _)| first), entry.position));
                     }
                     through = end_of_item(stamp_of(row)?);

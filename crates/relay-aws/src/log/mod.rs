@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use futures_util::future::{BoxFuture, try_join_all};
 use looks::Looks;
 use relay_core::names::TopicId;
+use relay_core::pack::LaneKey;
 use relay_core::ports::{Clock, EventLog, LogEntry, LogPage, Message, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::time::Time;
@@ -61,6 +62,28 @@ impl LogPort {
     pub(crate) fn new(table: Table, objects: Objects, stamps: Arc<Stamps>, clock: Arc<dyn Clock>) -> LogPort {
         let segments = Segments::new(table.clone(), objects.clone());
         LogPort { table, objects, stamps, clock, segments, looks: Mutex::default() }
+    }
+
+    /// Reads a shard, or what it holds of a key: of the hot log that is the shard.
+    async fn page(
+        &self,
+        topic: &TopicId,
+        (shard, only): (LogShard, Option<&LaneKey>),
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        let now = self.clock.now();
+        let settled = LogPosition::before(now - SETTLE);
+        if after >= settled {
+            return Ok(LogPage { through: after, ..LogPage::default() });
+        }
+        if after.at < now - HOT {
+            let place = partition(topic, shard);
+            if let Some(page) = self.segments.page((&place, only), after, (now - HOT, now), limit).await? {
+                return Ok(page);
+            }
+        }
+        self.hot_page(topic, shard, (after, settled), limit).await
     }
 
     /// The newest entries of a shard since a time, newest first.
@@ -115,18 +138,17 @@ impl EventLog for LogPort {
         after: LogPosition,
         limit: usize,
     ) -> Result<LogPage, PortError> {
-        let now = self.clock.now();
-        let settled = LogPosition::before(now - SETTLE);
-        if after >= settled {
-            return Ok(LogPage { through: after, ..LogPage::default() });
-        }
-        if after.at < now - HOT {
-            let page = self.segments.page(&partition(topic, shard), after, (now - HOT, now), limit).await?;
-            if let Some(page) = page {
-                return Ok(page);
-            }
-        }
-        self.hot_page(topic, shard, (after, settled), limit).await
+        self.page(topic, (shard, None), after, limit).await
+    }
+
+    async fn read_key(
+        &self,
+        topic: &TopicId,
+        key: &LaneKey,
+        after: LogPosition,
+        limit: usize,
+    ) -> Result<LogPage, PortError> {
+        self.page(topic, (LogShard::of(key), Some(key)), after, limit).await
     }
 
     /// Nobody tells of what another process appends: it is time to look again.

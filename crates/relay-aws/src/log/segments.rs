@@ -6,10 +6,11 @@ use crate::objects::Objects;
 use crate::table::{Query, Table};
 use bytes::Bytes;
 use relay_core::log::line::position_text;
+use relay_core::pack::LaneKey;
 use relay_core::ports::{LogEntry, LogPage, PortError};
 use relay_core::replay_id::LogPosition;
 use relay_core::time::Time;
-use relay_segment::{Frame, Index, entries_of, index_of};
+use relay_segment::{Frame, Index, entries_of, entries_of_key, index_of};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,9 +88,19 @@ impl Segments {
         Ok(index)
     }
 
-    async fn entries(&self, segment: &Segment, index: &Index, frame: &Frame) -> Result<Vec<LogEntry>, PortError> {
+    /// The entries of a frame, or those of a key.
+    async fn entries(
+        &self,
+        segment: &Segment,
+        index: &Index,
+        frame: &Frame,
+        only: Option<&LaneKey>,
+    ) -> Result<Vec<LogEntry>, PortError> {
         let bytes = self.bytes(segment, frame.offset..frame.offset + frame.bytes).await?;
-        entries_of(&segment.path, index, frame, &bytes)
+        match only {
+            Some(key) => entries_of_key(&segment.path, index, frame, &bytes, key),
+            None => entries_of(&segment.path, index, frame, &bytes),
+        }
     }
 
     /// The first segment of a shard that holds what lies after a position.
@@ -111,10 +122,10 @@ impl Segments {
         }
     }
 
-    /// Entries after a position, if the segment that they are in begins before a time.
+    /// Entries after a position, or those of a key, if the segment that they are in begins before a time.
     pub(super) async fn page(
         &self,
-        partition: &str,
+        (partition, only): (&str, Option<&LaneKey>),
         after: LogPosition,
         (until, now): (Time, Time),
         limit: usize,
@@ -122,18 +133,27 @@ impl Segments {
         let segment = self.first_after(partition, after, now).await?;
         let Some(segment) = segment.filter(|segment| segment.first.at < until) else { return Ok(None) };
         let index = self.index(&segment).await?;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for frame in index.after(after) {
-            let found = self.entries(&segment, &index, frame).await?;
+        let frames: Vec<&Frame> = match only {
+            Some(key) => index.after_of(after, key).collect(),
+            None => index.after(after).iter().collect(),
+        };
+        let (mut entries, mut bytes, mut through) = (Vec::new(), 0, index.last());
+        for frame in frames {
+            let found = self.entries(&segment, &index, frame, only).await?;
             entries.extend(found.into_iter().filter(|entry| entry.position > after));
             bytes += frame.raw_bytes;
             if entries.len() >= limit || bytes > PAGE_BYTES {
+                through = frame.last;
                 break;
             }
         }
-        entries.truncate(limit);
-        let nothing = || PortError::Corrupt(format!("the segment {} ends before its time", segment.path));
-        let through = entries.last().map(|entry| entry.position).ok_or_else(nothing)?;
+        if entries.len() > limit {
+            entries.truncate(limit);
+            through = entries.last().map_or(after, |entry: &LogEntry| entry.position);
+        }
+        if through <= after {
+            return Err(PortError::Corrupt(format!("the segment {} ends before its time", segment.path)));
+        }
         Ok(Some(LogPage { entries, through, is_more: true }))
     }
 
@@ -187,7 +207,7 @@ impl Segments {
             if frame.last.at < from || begins_after.is_some_and(|last| before <= last) {
                 continue;
             }
-            let entries = self.entries(segment, &index, frame).await?;
+            let entries = self.entries(segment, &index, frame, None).await?;
             let is_meant = |entry: &LogEntry| entry.position < before && entry.position.at >= from;
             newest.extend(entries.into_iter().rev().filter(is_meant));
             if newest.len() >= limit {

@@ -6,14 +6,18 @@ use relay_core::conformance;
 const DEDUPLICATION: &str = "SQS's deduplication interval of five minutes goes by SQS's clock, which no test can move";
 const DELAY: &str = "a message's delay goes by SQS's clock, which no test can move by minutes";
 
+const LIFECYCLE: &str = "payloads go by the bucket's lifecycle rules, by S3's clock";
+
 /// Cases that cannot be run against SQS, and why. What they are about is in `details.rs` beside this file and in
 /// `tests/faults`, as far as it is this crate's part.
-pub const EXCUSES: [(&str, &str); 6] = [
+pub const EXCUSES: [(&str, &str); 8] = [
     ("after_five_minutes_the_same_pack_is_another", DEDUPLICATION),
     ("a_repeat_is_recognised_after_a_crash", DEDUPLICATION),
     // These two publish the same events again after days.
     ("what_is_past_the_retention_goes", DEDUPLICATION),
     ("what_a_backlog_refers_to_stays_readable", DEDUPLICATION),
+    ("a_payload_outlives_its_retention_and_goes", LIFECYCLE),
+    ("what_nothing_names_any_more_goes", LIFECYCLE),
     ("a_wake_up_comes_after_its_delay_and_not_before", DELAY),
     ("a_later_wake_up_of_a_lane_is_not_swallowed_by_an_earlier_one", DELAY),
 ];

@@ -276,6 +276,7 @@ async fn an_append_to_a_held_lane_leaves_the_index_alone_and_the_lane_is_still_d
 async fn every_excuse_names_a_case() {
     let cases = include_str!("../../../relay-core/src/conformance/queue.rs").to_owned()
         + include_str!("../../../relay-core/src/conformance/log.rs")
+        + include_str!("../../../relay-core/src/conformance/payloads.rs")
         + include_str!("../../../relay-core/src/conformance/wake_ups.rs");
     for (case, _) in EXCUSES.iter().chain(&EXCUSES_ON_LOCALSTACK) {
         assert!(cases.contains(&format!("async fn {case}<")), "{case} is excused and does not exist");

@@ -9,6 +9,7 @@ mod details;
 mod faulted;
 mod killed;
 mod lossy;
+mod payloads;
 mod segments;
 mod wire;
 mod world;

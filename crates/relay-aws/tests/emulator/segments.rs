@@ -249,6 +249,34 @@ async fn what_is_compacted_is_read_as_it_was_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_key_only_the_frames_that_hold_it_are_read() {
+    let world = World::new().await;
+    let ports = world.ports();
+    make_topic(&ports, Retention::Days30).await;
+    let rare = LaneKey::Ordered(PartitionKey::new("rare").unwrap());
+    // As many keys of its shard as it takes: what they have is in frames of its segment.
+    let others: Vec<_> = (0..400)
+        .map(|at| format!("o{at}"))
+        .filter(|key| LogShard::of(&LaneKey::Ordered(PartitionKey::new(key.as_str()).unwrap())) == LogShard::of(&rare))
+        .collect();
+    let mut packs: Vec<_> = others.iter().map(|key| pack(key, 0..10, 600)).collect();
+    packs.insert(packs.len() / 2, pack("rare", 10..20, 600));
+    append(&ports, packs, 0).await;
+    world.advance(16 * MINUTE).await;
+    compact(&ports).await;
+    world.advance(8 * DAY).await;
+    let (reader, wire) = process(&world).await;
+    wire.begin(None);
+    let page = reader.log.read_key(&topic(), &rare, LogPosition::default(), 1000).await.unwrap();
+    let ids: Vec<_> = page.entries.iter().flat_map(|entry| &entry.pack.events).map(|event| event.id.clone()).collect();
+    assert_eq!(ids, (10..20).map(|at| format!("e{at:05}")).collect::<Vec<_>>());
+    let reads = wire.calls().iter().filter(|call| call.operation == "S3.GetObject").count();
+    assert_eq!(reads, 2, "the index, and one frame of many");
+    let rest = reader.log.read_key(&topic(), &rare, page.through, 1000).await.unwrap();
+    assert!(rest.entries.is_empty() && !rest.is_more, "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_dies_at_any_call_of_a_compaction_leaves_nothing_twice_and_nothing_out() {
     let run = async |fault: Option<(usize, Fault)>| {
         let world = World::new().await;

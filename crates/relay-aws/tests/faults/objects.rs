@@ -2,7 +2,7 @@
 
 use crate::stub::{Answer, Stub};
 use bytes::Bytes;
-use relay_core::event::{Event, EventData};
+use relay_core::event::{Event, EventData, StoredData, StoredForm};
 use relay_core::lane::{BacklogItem, PutId, lane_id, rest_key};
 use relay_core::names::{PartitionKey, SubscriptionId, TopicId, TopicName};
 use relay_core::pack::{LaneKey, Pack};
@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 #[tokio::test]
 async fn only_what_s3_says_is_not_there_is_not_found() {
+    let payload = StoredData { hash: "ab".repeat(32), bytes: 1, form: StoredForm::Json, retention: None };
     let get = async |answer: fn() -> Answer| {
         let stub = Stub::new(move |_, _| answer());
-        stub.ports(1).payloads.get(&"ab".repeat(32)).await
+        stub.ports(1).payloads.get(&payload).await
     };
     assert_eq!(get(|| Answer::Fault(404, "NoSuchKey", "no such key")).await, Err(PortError::NotFound));
     assert_eq!(get(|| Answer::Fault(503, "SlowDown", "slow down")).await, Err(PortError::Throttled));

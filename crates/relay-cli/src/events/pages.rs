@@ -10,14 +10,18 @@ use relay_core::names::{PartitionKey, TopicName};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
+/// A broker that has never answered is not waited for longer: its address may be wrong.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
 /// Reads forward from a place.
 pub(super) struct Pages {
     client: Client,
     topic: TopicName,
     key: Option<PartitionKey>,
     after: String,
-    /// How long the broker may be away.
+    /// How long the broker may be away, once it has answered.
     patience: Duration,
+    has_answered: bool,
     /// The line that warnings must not tear; a hidden one if there is none.
     line: ProgressBar,
 }
@@ -32,7 +36,7 @@ struct Page {
 impl Pages {
     /// The log of a source after a place: `earliest`, `latest`, a time, a replay id or a cursor.
     pub fn new(source: Source, client: Client, after: String, patience: Duration, line: ProgressBar) -> Pages {
-        Pages { client, topic: source.topic, key: source.key, after, patience, line }
+        Pages { client, topic: source.topic, key: source.key, after, patience, has_answered: false, line }
     }
 
     /// The place after all that was read: exact, once something was read.
@@ -48,7 +52,7 @@ impl Pages {
     /// If the broker refuses, or is away for longer than there is patience.
     pub async fn next(&mut self, limit: usize, wait: Duration) -> Result<Vec<Event>, CallFault> {
         let page = self.page(&self.after, limit, wait).await?;
-        self.after = page.next;
+        (self.after, self.has_answered) = (page.next, true);
         Ok(page.items)
     }
 
@@ -76,6 +80,7 @@ impl Pages {
         if let Some(key) = &self.key {
             target = target.with("partitionKey", key);
         }
+        let patience = if self.has_answered { self.patience } else { self.patience.min(FIRST_ANSWER) };
         let (mut backoff, mut away_since) = (Backoff::default(), None);
         loop {
             let fault = match self.client.json(Method::GET, &target, None).await {
@@ -94,7 +99,7 @@ impl Pages {
                 Instant::now()
             });
             let pause = backoff.next(fault.retry_after());
-            if !fault.is_transient() || since.elapsed() + pause > self.patience {
+            if !fault.is_transient() || since.elapsed() + pause > patience {
                 return Err(fault);
             }
             tokio::time::sleep(pause).await;

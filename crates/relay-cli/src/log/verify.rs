@@ -3,12 +3,14 @@
 use crate::failure::Failure;
 use anyhow::Context;
 use clap::Args;
+use relay_core::digest::{hexadecimal, sha256};
+use relay_core::event::StoredData;
 use relay_core::names::{TopicId, TopicName};
 use relay_core::pack::LaneKey;
 use relay_core::replay_id::LogPosition;
 use relay_core::sequence::PackSequence;
 use relay_segment::{Index, entries_of, index_of, path_of, retention_of};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Check every segment of a log: counts, order per key, duplicates, gaps, unreadable files
@@ -39,6 +41,7 @@ struct TopicLog {
 struct Found {
     topics: BTreeMap<(TopicName, TopicId), TopicLog>,
     faults: Vec<String>,
+    payloads: BTreeSet<PathBuf>,
 }
 
 pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
@@ -59,7 +62,34 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
             found.faults.push(fault);
         }
     }
+    check_payloads(&mut found, &args.data);
     report(&found)
+}
+
+/// Checks what large payloads the segments name. A copy of the segments alone has none.
+fn check_payloads(found: &mut Found, data: &Path) {
+    if found.payloads.is_empty() {
+        return;
+    }
+    if !data.join("payloads").is_dir() {
+        anstream::println!(
+            "{} large payloads are not checked: there is no payloads/ beside events/",
+            found.payloads.len()
+        );
+        return;
+    }
+    for path in &found.payloads {
+        let hash = path.file_name().and_then(|hash| hash.to_str()).unwrap_or_default();
+        // A bucket has them without the folder of their first two digits.
+        let in_folder = path.with_file_name(hash.get(..2).unwrap_or_default()).join(hash);
+        let path = if data.join(&in_folder).exists() { &in_folder } else { path };
+        match std::fs::read(data.join(path)) {
+            Ok(bytes) if hexadecimal(&sha256([&bytes[..]])) == hash => {}
+            Ok(_) => found.faults.push(format!("{}: it is not the payload that its name says", path.display())),
+            Err(error) => found.faults.push(format!("{}: {error}", path.display())),
+        }
+    }
+    anstream::println!("{} large payloads", found.payloads.len());
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -97,6 +127,8 @@ fn check(found: &mut Found, name: &str, file: &Path) -> Result<(), String> {
         };
         for entry in entries {
             events += entry.pack.events.len() as u64;
+            let path = |payload: &StoredData| Path::new(&StoredData::folder_for(payload.retention)).join(&payload.hash);
+            found.payloads.extend(entry.pack.stored().map(path));
             first.get_or_insert(entry.position);
             if last.is_some_and(|last| entry.position <= last) {
                 found.faults.push(format!("{name}: its entries are not in order"));

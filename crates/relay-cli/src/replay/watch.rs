@@ -50,6 +50,10 @@ fn style() -> ProgressStyle {
 fn show(bar: &ProgressBar, job: &Job, (since, before): (Instant, u64)) {
     bar.set_length(job.enqueued.max(job.matched));
     bar.set_position(job.delivered);
+    if job.runs() && job.scanned == 0 {
+        bar.set_message("waiting until nobody can still send on the earlier status");
+        return;
+    }
     let rate = job.delivered.saturating_sub(before) as f64 / since.elapsed().as_secs_f64().max(0.001);
     bar.set_message(format!("delivered ({}/s), {} scanned", HumanCount(rate.round() as u64), HumanCount(job.scanned)));
 }

@@ -83,7 +83,8 @@ async fn serve(settings: Settings, deliveries: &Handle) -> Result<(), Failure> {
     };
     let engine = {
         let _deliveries = deliveries.enter();
-        Engine::start(ports.clone(), store.engine_settings())
+        let engine = relay_engine::Settings { skip_after: settings.skip_after, ..store.engine_settings() };
+        Engine::start(ports.clone(), engine)
     };
     let check = move |url: &str| policy.check_url(url).map_err(|fault| fault.to_string());
     let mut options = Options::new(Arc::new(check), Arc::new(EngineJobs(engine.jobs())));

@@ -1,6 +1,7 @@
 //! What flags and environment say, read once, with all faults told together.
 
 use crate::aws::ResourceArgs;
+use crate::span::parse_span;
 use clap::Args;
 use ipnet::IpNet;
 use relay_aws::Resources;
@@ -9,6 +10,7 @@ use relay_webhook::AddressPolicy;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 /// Run the broker
@@ -27,6 +29,10 @@ pub struct ServeArgs {
     /// on loopback
     #[arg(long, env = "RELAY_ALLOW_ENDPOINT_CIDRS", value_name = "CIDRS", default_value = "")]
     allow_endpoint_cidrs: String,
+    /// How long a subscription is paused, suspended or disabled until what is published for it costs nothing: then it
+    /// is passed over, and loaded from the log once the subscription goes on
+    #[arg(long, env = "RELAY_SKIP_AFTER", value_name = "SPAN", default_value = SKIP_AFTER)]
+    skip_after: String,
     /// What to log: error, warn, info, debug or trace, for all or by module, as in info,relay_http=debug
     #[arg(long, env = "RELAY_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
@@ -41,6 +47,9 @@ pub struct ServeArgs {
     #[arg(skip)]
     environment: Environment,
 }
+
+/// The default, as people write it.
+const SKIP_AFTER: &str = "3m";
 
 /// What has no flag, so that it shows in no list of processes.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +69,8 @@ pub struct Settings {
     pub admin_key: Option<AdminKey>,
     /// Networks that webhooks may live in beside the public ones.
     pub allow_endpoint_cidrs: Vec<IpNet>,
+    /// A subscription that is not active for so long skips what is published.
+    pub skip_after: Duration,
     /// What is logged.
     pub log: Targets,
     /// In which form.
@@ -115,6 +126,7 @@ impl Settings {
         let mut faults = Vec::new();
         let listen = note(&mut faults, parse_listen(or(&args.listen, "127.0.0.1:8080")));
         let cidrs = parse_cidrs(&args.allow_endpoint_cidrs, &mut faults);
+        let skip_after = note(&mut faults, parse_skip_after(or(&args.skip_after, SKIP_AFTER)));
         let log = note(&mut faults, parse_log(or(&args.log, "info")));
         let log_format = note(&mut faults, parse_log_format(or(&args.log_format, "pretty")));
         let key = args.environment.admin_key.as_deref().filter(|key| !key.is_empty());
@@ -126,9 +138,11 @@ impl Settings {
         } else {
             Some(Storage::Embedded { data: PathBuf::from(or(&args.data, "./relay-data")) })
         };
-        match (listen, storage, admin_key, log, log_format) {
-            (Some(listen), Some(storage), Some(admin_key), Some(log), Some(log_format)) if faults.is_empty() => {
-                Ok(Settings { listen, storage, admin_key, allow_endpoint_cidrs: cidrs, log, log_format })
+        match (listen, storage, admin_key, skip_after, log, log_format) {
+            (Some(listen), Some(storage), Some(admin_key), Some(skip_after), Some(log), Some(log_format))
+                if faults.is_empty() =>
+            {
+                Ok(Settings { listen, storage, admin_key, allow_endpoint_cidrs: cidrs, skip_after, log, log_format })
             }
             _ => Err(faults),
         }
@@ -167,6 +181,10 @@ fn parse_cidrs(text: &str, faults: &mut Vec<String>) -> Vec<IpNet> {
     networks
 }
 
+fn parse_skip_after(text: &str) -> Result<Duration, String> {
+    parse_span(text).map_err(|fault| format!("--skip-after (RELAY_SKIP_AFTER) {text:?}: {fault}"))
+}
+
 fn parse_log(text: &str) -> Result<Targets, String> {
     relay_system::log_filter(text).map_err(|entry| {
         format!(
@@ -201,6 +219,7 @@ mod tests {
         assert_eq!(settings.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(settings.storage, Storage::Embedded { data: PathBuf::from("./relay-data") });
         assert!(settings.admin_key.is_none() && settings.allow_endpoint_cidrs.is_empty());
+        assert_eq!(settings.skip_after, relay_core::limits::SKIP_AFTER);
         assert_eq!(settings.log_format, LogFormat::Pretty);
     }
 
@@ -209,6 +228,7 @@ mod tests {
         let args = ServeArgs {
             listen: "nowhere".into(),
             allow_endpoint_cidrs: "10.0.0.0/8,10.0.0.0/99,fd00::/8,x".into(),
+            skip_after: "soon".into(),
             log: "loud".into(),
             log_format: "xml".into(),
             aws: true,
@@ -220,6 +240,7 @@ mod tests {
             "RELAY_LISTEN",
             "10.0.0.0/99",
             "\"x\"",
+            "RELAY_SKIP_AFTER",
             "RELAY_LOG)",
             "RELAY_LOG_FORMAT",
             "RELAY_ADMIN_KEY",

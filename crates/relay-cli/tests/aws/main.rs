@@ -7,8 +7,12 @@
 mod broker;
 #[path = "../blackbox/client.rs"]
 mod client;
+#[path = "../blackbox/hook.rs"]
+mod hook;
 #[path = "../blackbox/kill.rs"]
 mod kill;
+#[path = "../blackbox/numbers.rs"]
+mod numbers;
 mod operators;
 mod serving;
 mod site;

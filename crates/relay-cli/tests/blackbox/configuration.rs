@@ -19,11 +19,20 @@ fn every_fault_of_serve_is_named_at_once() {
         &[
             ("RELAY_ADMIN_KEY", "short"),
             ("RELAY_ALLOW_ENDPOINT_CIDRS", "10.0.0.0/8,10.0.0.0/99"),
+            ("RELAY_SKIP_AFTER", "soon"),
             ("RELAY_LOG", "loud"),
             ("RELAY_AWS", "1"),
         ],
     );
-    let named = ["RELAY_LISTEN", "RELAY_LOG_FORMAT", "RELAY_ADMIN_KEY", "10.0.0.0/99", "RELAY_LOG)", "RELAY_TABLE"];
+    let named = [
+        "RELAY_LISTEN",
+        "RELAY_LOG_FORMAT",
+        "RELAY_ADMIN_KEY",
+        "10.0.0.0/99",
+        "RELAY_SKIP_AFTER",
+        "RELAY_LOG)",
+        "RELAY_TABLE",
+    ];
     for name in named {
         assert!(said.contains(name), "{name} in {said}");
     }

@@ -128,9 +128,20 @@ async fn an_export_has_what_was_published_of_all_keys_or_of_one() {
     };
     let bound = at(&all[1200]);
     let before: Vec<String> = all.iter().filter(|line| at(line) < bound).cloned().collect();
-    assert_eq!(lines(url, &["events", "export", "orders", "--to", &bound.to_string()]).await, before);
+    let bounded = run(url, &["events", "export", "orders", "--to", &bound.to_string()]).await;
+    assert_eq!((bounded.code, &bounded.out), (Some(0), &before), "{}", bounded.err);
     let since: Vec<String> = all.iter().filter(|line| at(line) >= bound).cloned().collect();
     assert_eq!(lines(url, &["events", "export", "orders", "--from", &bound.to_string()]).await, since);
+    assert_eq!(
+        lines(url, &["events", "export", "orders", "--from", &place(&bounded.err)]).await,
+        since,
+        "nothing between"
+    );
+    let beyond = run(url, &["events", "export", "orders", "--to", "2999-01-01T00:00:00Z"]).await;
+    assert_eq!((beyond.code, &beyond.out), (Some(0), &all), "{}", beyond.err);
+    client.publish("orders", "k", json!({ "number": 1201 })).await;
+    let more = lines(url, &["events", "export", "orders", "--from", &place(&beyond.err)]).await;
+    assert_eq!(numbers(&more), [1201]);
 }
 
 fn numbers_of_key(key: i64) -> Vec<i64> {
@@ -176,6 +187,8 @@ async fn what_is_wrong_is_told_with_what_to_do_and_a_status() {
         assert_eq!(ended.code, Some(code), "{args:?}: {}", ended.err);
         assert!(ended.err.contains(told) && ended.out.is_empty(), "{args:?}: {}", ended.err);
     }
+    let nowhere = run("http://127.0.0.1:1", &["events", "tail", "orders"]).await;
+    assert!(nowhere.code == Some(1) && nowhere.err.contains("no answer from http://127.0.0.1:1"), "{}", nowhere.err);
     for (environment, code, told) in [
         (vec![("RELAY_URL", url), ("RELAY_API_KEY", "rk_wrong")], 1, "set RELAY_API_KEY"),
         (vec![("RELAY_URL", url)], 2, "which key?"),

@@ -6,6 +6,7 @@
 
 mod bench_and_demo;
 mod broker;
+mod catch_up;
 mod client;
 mod command;
 mod configuration;
@@ -19,6 +20,7 @@ mod hook;
 mod kill;
 mod lifecycle;
 mod log;
+mod numbers;
 mod pause;
 mod proxy;
 mod pull;

@@ -1,6 +1,10 @@
-//! `relay replay`, against a server that answers as the broker does.
+//! `relay replay`, against a server that answers as the broker does, and against the broker.
 
+use crate::broker::Site;
+use crate::client::id;
 use crate::command::Running;
+use crate::hook::Hook;
+use crate::numbers::{all_by_key, by_key, publish};
 use crate::wait::{SOON, until};
 use axum::Router;
 use axum::body::Bytes;
@@ -65,6 +69,28 @@ async fn a_replay_is_begun_and_watched_until_it_is_done() {
     assert_eq!(serde_json::from_str::<Value>(&asked[0].1).unwrap(), sent);
     let polls = asked[1..].iter().map(|(what, _)| what.as_str());
     assert!(polls.eq(["GET /v1/subscriptions/sub_1/replays/rep_1"; 4]), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_broker_delivers_again_what_is_replayed() {
+    let (site, hook) = (Site::new(), Hook::start().await);
+    let broker = site.start();
+    let client = broker.client();
+    client.create_topic("orders").await;
+    let more = json!({ "endpoint": { "timeoutMs": 1000 } });
+    let subscription = id(&client.subscribe("orders", hook.url(), more).await);
+    publish(&client, 0..20).await;
+    let live = hook.wait_accepted(20).await;
+    assert!(live.iter().all(|delivery| delivery.header("relay-replay").is_empty()));
+
+    let ended = Running::start(broker.url(), &["replay", &subscription, "--from", "earliest"]).ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("done: 20 scanned, 20 delivered"), "{}", ended.err);
+    assert_eq!(serde_json::from_str::<Value>(&ended.out[0]).unwrap()["state"], "done");
+    let again = &hook.accepted()[20..];
+    assert_eq!(by_key(again), all_by_key(20), "each key in order, and nothing twice");
+    assert!(again.iter().all(|delivery| delivery.header("relay-replay") == "true"));
+    assert!(broker.stop().await.success());
 }
 
 #[tokio::test]

@@ -3,25 +3,17 @@
 use crate::broker::Site;
 use crate::client::Client;
 use crate::hook::{Delivery, Hook, Reply};
+use crate::numbers::{all_by_key, by_key, count, first_of_each, publish};
 use crate::wait::{SOON, until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-const KEYS: usize = 5;
 
 async fn subscribe(client: &Client, hook: &Hook, more: Value) -> Value {
     let mut document = json!({ "topic": "orders", "endpoint": { "url": hook.url(), "timeoutMs": 1000 } });
     document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     client.expect(201, "POST", "/v1/subscriptions", Some(document)).await
-}
-
-async fn publish(client: &Client, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        client.publish("orders", &format!("k{}", number % KEYS), json!({ "number": number })).await;
-    }
 }
 
 async fn settled(client: &Client, job: &str) -> Value {
@@ -30,30 +22,6 @@ async fn settled(client: &Client, job: &str) -> Value {
         (replay["state"] == "done" && replay["delivered"] == replay["enqueued"]).then_some(replay)
     })
     .await
-}
-
-fn numbers_by_key(deliveries: &[Delivery]) -> BTreeMap<String, Vec<u64>> {
-    let mut keys: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for delivery in deliveries {
-        keys.entry(delivery.key().to_owned()).or_default().push(delivery.data()["number"].as_u64().unwrap());
-    }
-    keys
-}
-
-/// Every number up to an end, by key and in order.
-fn all_by_key(end: usize) -> BTreeMap<String, Vec<u64>> {
-    let of = |key: usize| (key..end).step_by(KEYS).map(|number| number as u64).collect();
-    (0..KEYS).map(|key| (format!("k{key}"), of(key))).collect()
-}
-
-/// What was delivered first of each number, from an index on.
-fn first_of_each(deliveries: &[Delivery]) -> BTreeMap<String, Vec<u64>> {
-    let mut keys = numbers_by_key(deliveries);
-    for numbers in keys.values_mut() {
-        let mut seen = std::collections::BTreeSet::new();
-        numbers.retain(|number| seen.insert(*number));
-    }
-    keys
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,7 +43,7 @@ async fn a_replay_joins_live_delivery_without_a_gap() {
     publish(&client, 200..250).await;
     let total = 100 + 250;
     let deliveries = hook.wait_accepted(total).await;
-    assert_eq!(numbers_by_key(&deliveries[100..]), all_by_key(250), "old ones, then live ones, each key in order");
+    assert_eq!(by_key(&deliveries[100..]), all_by_key(250), "old ones, then live ones, each key in order");
     let replayed = deliveries[100..].iter().filter(|delivery| delivery.header("relay-replay") == "true").count();
     assert!(replayed >= 100 && replay["enqueued"] == replayed, "{replayed} were marked, {replay}");
     assert_eq!(client.expect(200, "GET", &path, None).await["status"], "active");
@@ -83,7 +51,7 @@ async fn a_replay_joins_live_delivery_without_a_gap() {
     // A late subscriber gets the same from the log.
     let late = Hook::start().await;
     subscribe(&client, &late, json!({ "startFrom": "earliest" })).await;
-    assert_eq!(numbers_by_key(&late.wait_accepted(250).await), all_by_key(250));
+    assert_eq!(by_key(&late.wait_accepted(250).await), all_by_key(250));
     assert!(broker.stop().await.success());
 }
 
@@ -135,8 +103,7 @@ async fn fifty_kills_during_replays_lose_nothing_and_keep_every_key_in_order() {
     let wanted = all_by_key(published);
     until("everything to be delivered", SOON * 9, async || {
         let accepted: Vec<Delivery> = hook.all()[since..].iter().filter(|one| one.was_accepted()).cloned().collect();
-        let counts = |keys: &BTreeMap<String, Vec<u64>>| keys.values().map(Vec::len).sum::<usize>();
-        (counts(&first_of_each(&accepted)) == counts(&wanted)).then_some(())
+        (count(&first_of_each(&accepted)) == count(&wanted)).then_some(())
     })
     .await;
     assert!(replays > 0);

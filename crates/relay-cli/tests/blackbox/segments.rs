@@ -85,3 +85,31 @@ async fn fifty_kills_while_segments_are_written_leave_every_event_in_them_once()
         assert!(numbers.iter().copied().eq((key..published).step_by(13)), "k{key}: each once, in order");
     }
 }
+
+#[tokio::test]
+async fn verify_names_a_large_payload_that_is_damaged_or_missing() {
+    let site = Site::new();
+    let broker = site.start();
+    let client = broker.client();
+    client.create_topic("orders").await;
+    for fill in ["a", "b"] {
+        client.publish("orders", "k", json!({ "text": fill.repeat(300_000) })).await;
+    }
+    assert!(broker.stop().await.success());
+    assert!(log(&site, "compact").status.success());
+    let verified = log(&site, "verify");
+    assert!(verified.status.success() && said(&verified).contains("2 large payloads"), "{}", said(&verified));
+
+    let mut payloads = Vec::new();
+    for folder in std::fs::read_dir(site.data().join("payloads/retention=7d")).unwrap() {
+        payloads.extend(std::fs::read_dir(folder.unwrap().path()).unwrap().map(|file| file.unwrap().path()));
+    }
+    assert_eq!(payloads.len(), 2);
+    std::fs::write(&payloads[0], "x").unwrap();
+    std::fs::remove_file(&payloads[1]).unwrap();
+    let verified = log(&site, "verify");
+    assert_eq!(verified.status.code(), Some(1));
+    for payload in &payloads {
+        assert!(said(&verified).contains(payload.file_name().unwrap().to_str().unwrap()), "{}", said(&verified));
+    }
+}

@@ -12,13 +12,14 @@ use crate::delivery::{self, EventRef};
 use crate::endpoints::Endpoints;
 use crate::metrics;
 use crate::pack::LaneId;
-use crate::ports::webhook::{WebhookError, WebhookResponse};
+use crate::ports::webhook::{WebhookError, WebhookRequest, WebhookResponse};
 use crate::ports::{Attempt, AttemptOutcome, DeadLetter, PortError, Ports};
 use crate::retry::DeadLetterReason;
 use crate::subscription::Subscription;
 use crate::time::Time;
 use prepared::PreparedCache;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is to be attempted.
 #[derive(Clone, Debug)]
@@ -66,12 +67,11 @@ impl Attempter {
         let started_at = self.ports.clock.now();
         let prepared = self.prepared.get(&job.subscription);
         let request = delivery::request(&self.ports, &prepared, &job, started_at).await;
-        let result = match request {
-            Ok(request) => Ok(self.ports.webhooks.post(request).await),
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(result) => self.finish(&job, started_at, result).await,
+        match request.and_then(|request| in_time(request, self.ports.clock.now().since(started_at))) {
+            Ok(request) => {
+                let result = self.ports.webhooks.post(request).await;
+                self.finish(&job, started_at, result).await
+            }
             Err(error) => self.unreadable(&job, started_at, &error),
         }
     }
@@ -98,6 +98,15 @@ impl Attempter {
         let outcome = Outcome::Failed(Failed::unreadable());
         let duration = self.ports.clock.now().since(started_at);
         Answer { attempts: records(job, started_at, duration, &outcome, None), outcome }
+    }
+}
+
+/// A request, some time after its attempt began: to read a payload is part of it. Whoever rewinds a subscription counts on
+/// an attempt's end.
+fn in_time(request: WebhookRequest, elapsed: Duration) -> Result<WebhookRequest, PortError> {
+    match request.timeout.checked_sub(elapsed) {
+        Some(timeout) if !timeout.is_zero() => Ok(WebhookRequest { timeout, ..request }),
+        _ => Err(PortError::Unavailable("it took as long as the whole attempt may".to_owned())),
     }
 }
 
@@ -181,4 +190,21 @@ fn records(
         replay: job.replay,
     };
     job.events.iter().map(record).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_what_is_left_of_its_attempt() {
+        let of = |elapsed| {
+            let timeout = Duration::from_millis(1_000);
+            let request =
+                WebhookRequest { url: "https://a.example/".into(), headers: vec![], body: "".into(), timeout };
+            in_time(request, Duration::from_millis(elapsed)).map(|request| request.timeout.as_millis())
+        };
+        assert_eq!((of(0), of(990)), (Ok(1_000), Ok(10)));
+        assert!(matches!((of(1_000), of(5_000)), (Err(PortError::Unavailable(_)), Err(PortError::Unavailable(_)))));
+    }
 }

@@ -1,9 +1,9 @@
 //! The contract of [`crate::ports::DeadLetters`].
 
-use super::samples::{lane_of, logged, pack, subscription_id, topic};
+use super::samples::{dead_letter, logged, pack, subscription_id, topic};
 use super::{Harness, run};
 use crate::lane::PutId;
-use crate::ports::{DeadLetter, Expect, Message, Ports};
+use crate::ports::{DeadLetter, Expect, Ports};
 use crate::retry::DeadLetterReason;
 use std::time::Duration;
 
@@ -17,24 +17,6 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         an_event_that_was_given_up_again_stays_a_dead_letter,
         the_event_of_a_dead_letter_outlives_its_retention,
     );
-}
-
-fn dead_letter(message: &Message, subscription: &str, index: u16) -> DeadLetter {
-    let sequence = message.sequence.event(index);
-    DeadLetter {
-        id: DeadLetter::id_of(&lane_of(subscription, &message.pack).id, sequence),
-        subscription: subscription_id(subscription),
-        topic_id: message.pack.topic_id.clone(),
-        pack: message.pack.clone(),
-        sequence,
-        position: message.position.unwrap(),
-        reason: DeadLetterReason::Rejected,
-        at: crate::time::Time(1_700_000_000_456),
-        attempts: 3,
-        last_status: Some(400),
-        last_error: None,
-        put_id: PutId(7),
-    }
 }
 
 fn assert_same(read: &DeadLetter, put: &DeadLetter) {

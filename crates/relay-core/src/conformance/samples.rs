@@ -6,8 +6,8 @@ use crate::lane::{BacklogItem, HoldReason, rest_key};
 use crate::lane::{LaneRef, Lease, OwnerId, PutId, table::NewLane};
 use crate::names::{KeyId, PartitionKey, SubscriptionId, TopicId, TopicName};
 use crate::pack::{LaneKey, Pack};
-use crate::ports::{Message, Ports};
-use crate::retry::RetryPolicy;
+use crate::ports::{DeadLetter, Message, Ports};
+use crate::retry::{DeadLetterReason, RetryPolicy};
 use crate::signing::Secret;
 use crate::subscription::{Endpoint, Mode, Status, Subscription};
 use crate::time::Time;
@@ -61,7 +61,7 @@ pub(super) fn events_of_every_kind() -> Vec<Event> {
         made: true,
         ..event("full")
     };
-    let stored = StoredData { hash: "ab".repeat(32), bytes: 1 << 40, form: StoredForm::Text };
+    let stored = StoredData { hash: "ab".repeat(32), bytes: 1 << 40, form: StoredForm::Text, retention: None };
     let data = [
         EventData::None,
         EventData::Json(Bytes::from_static(b"[1, 2.50]")),
@@ -117,6 +117,25 @@ pub(super) fn rest_of(message: &Message, next: u16, put_id: u64) -> BacklogItem 
         first_failed_at: None,
         due_at: None,
         replay: false,
+    }
+}
+
+/// One event of a logged pack, given up.
+pub(super) fn dead_letter(message: &Message, subscription: &str, index: u16) -> DeadLetter {
+    let sequence = message.sequence.event(index);
+    DeadLetter {
+        id: DeadLetter::id_of(&lane_of(subscription, &message.pack).id, sequence),
+        subscription: subscription_id(subscription),
+        topic_id: message.pack.topic_id.clone(),
+        pack: message.pack.clone(),
+        sequence,
+        position: message.position.unwrap(),
+        reason: DeadLetterReason::Rejected,
+        at: Time(1_700_000_000_456),
+        attempts: 3,
+        last_status: Some(400),
+        last_error: None,
+        put_id: PutId(7),
     }
 }
 

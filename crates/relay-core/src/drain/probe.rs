@@ -1,20 +1,21 @@
 //! Probes of an open circuit: one event of one held lane, another lane each time.
 
-use super::Drainer;
+use super::{Drainer, TURN};
 use crate::attempt::health::change;
 use crate::circuit::probe_delay;
 use crate::lane::LaneItem;
 use crate::names::SubscriptionId;
 use crate::pack::LaneId;
 use crate::ports::{Expect, PortError, WakeUp};
+use crate::replay;
 use crate::subscription::{Change, Status, Subscription};
 
 /// Held lanes looked at for one whose lease is to be had.
 const TRIES: usize = 8;
 
 impl Drainer {
-    /// Probes a subscription whose circuit is open. A success closes the circuit and resumes; a failure makes the next
-    /// probe come later.
+    /// Probes a subscription whose circuit is open. A success closes the circuit and resumes, for a turn also what is to
+    /// be loaded before: sweep goes on with the rest. A failure makes the next probe come later.
     pub(super) async fn probe(&self, id: &SubscriptionId) -> Result<(), PortError> {
         let Some(subscription) = self.ports.registry.subscription(id).await? else { return Ok(()) };
         if subscription.status != Status::Suspended || subscription.deleted_at.is_some() {
@@ -28,7 +29,8 @@ impl Drainer {
             }
         }
         if delivered == Some(true) {
-            return Ok(()); // the circuit was closed on the spot
+            // The circuit was closed on the spot, and the lane was given back: what was skipped can be loaded.
+            return replay::run(&self.ports, id, Some(self.ports.clock.now() + TURN)).await;
         }
         let probes = if delivered == Some(false) { subscription.probes.saturating_add(1) } else { subscription.probes };
         self.write_probes(&subscription, probes).await?;

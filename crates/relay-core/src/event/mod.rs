@@ -13,9 +13,12 @@ pub mod write;
 
 use crate::json::read::{Cursor, JsonFault, Kind};
 use crate::json::write as json;
+use crate::limits::PAYLOADS_OUTLIVE;
 use crate::names::PartitionKey;
+use crate::topic::Retention;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// An event as its publisher sent it, with what the broker filled in. `partitionkey`, `sequence` and `replayid` are
 /// not here: the first belongs to its [`crate::pack::Pack`], the others to the place it was accepted at. A publisher's
@@ -103,14 +106,31 @@ pub enum EventData {
 }
 
 /// Where a payload too large for a pack is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredData {
-    /// SHA-256 of the bytes, in hexadecimal: the payload's name.
+    /// SHA-256 of the bytes, in hexadecimal: with the retention, the payload's name.
     pub hash: String,
     /// Size in bytes.
     pub bytes: u64,
     /// What the bytes are.
     pub form: StoredForm,
+    /// The retention that it is stored for; none where an earlier broker stored it, which kept all for the longest.
+    pub retention: Option<Retention>,
+}
+
+impl StoredData {
+    /// How long it is kept from when it was stored last.
+    pub fn kept(&self) -> Duration {
+        self.retention.unwrap_or(Retention::LONGEST).duration() + PAYLOADS_OUTLIVE
+    }
+
+    /// The folder of payloads that are stored for a retention, in a data folder or a bucket.
+    pub fn folder_for(retention: Option<Retention>) -> String {
+        match retention {
+            Some(retention) => format!("payloads/retention={}", retention.word()),
+            None => "payloads".to_owned(),
+        }
+    }
 }
 
 /// What a stored payload's bytes are.

@@ -1,6 +1,7 @@
 //! Events for tests.
 
 use super::{AttributeValue, Event, EventData, StoredData, StoredForm};
+use crate::topic::Retention;
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -60,6 +61,17 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
+fn stored() -> impl Strategy<Value = StoredData> {
+    let forms = prop::sample::select(vec![StoredForm::Json, StoredForm::Text, StoredForm::Binary]);
+    let retentions = prop::option::of(prop::sample::select(Retention::ALL.to_vec()));
+    (any::<u64>(), forms, retentions).prop_map(|(bytes, form, retention)| StoredData {
+        hash: "0f".repeat(32),
+        bytes,
+        form,
+        retention,
+    })
+}
+
 /// Any payload that an event may have.
 pub(crate) fn data() -> impl Strategy<Value = EventData> {
     prop_oneof![
@@ -67,8 +79,7 @@ pub(crate) fn data() -> impl Strategy<Value = EventData> {
         json().prop_map(|text| EventData::Json(Bytes::from(text))),
         "[\u{0}-\u{7f}é\u{FFFE}😀]{0,30}".prop_map(EventData::Text),
         prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| EventData::Binary(Bytes::from(bytes))),
-        (any::<u64>(), prop::sample::select(vec![StoredForm::Json, StoredForm::Text, StoredForm::Binary]))
-            .prop_map(|(bytes, form)| EventData::Stored(StoredData { hash: "0f".repeat(32), bytes, form })),
+        stored().prop_map(EventData::Stored),
     ]
 }
 

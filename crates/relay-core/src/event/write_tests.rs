@@ -68,7 +68,7 @@ fn data_of_every_form_has_its_place() {
         written(&event(EventData::Binary(Bytes::from_static(&[255]))), None).ends_with(r#","data_base64":"/w=="}"#)
     );
     assert!(!written(&event(EventData::None), None).contains("data"));
-    let stored = |form, bytes| event(EventData::Stored(StoredData { hash: "aa".into(), bytes, form }));
+    let stored = |form, bytes| event(EventData::Stored(StoredData { hash: "aa".into(), bytes, form, retention: None }));
     let loaded = Bytes::from_static(b"{}");
     assert!(written(&stored(StoredForm::Json, 2), Some(&loaded)).ends_with(r#","data":{}}"#));
     assert!(written(&stored(StoredForm::Text, 2), Some(&loaded)).ends_with(r#","data":"{}"}"#));

@@ -6,10 +6,15 @@ use crate::digest::{hexadecimal, sha256};
 use crate::event::{EventData, Incoming, StoredData, StoredForm};
 use crate::limits::MAX_PACK_BYTES;
 use crate::ports::PortError;
+use crate::topic::Retention;
 use bytes::Bytes;
 
 /// Moves the payloads of events that are too large for a pack to the payload store.
-pub(super) async fn store_large(needs: Needs<'_>, events: &mut [Incoming]) -> Result<(), PortError> {
+pub(super) async fn store_large(
+    needs: Needs<'_>,
+    retention: Retention,
+    events: &mut [Incoming],
+) -> Result<(), PortError> {
     for incoming in events.iter_mut().filter(|incoming| incoming.bytes > MAX_PACK_BYTES) {
         let (form, bytes) = match &incoming.event.data {
             EventData::Json(bytes) => (StoredForm::Json, bytes.clone()),
@@ -17,17 +22,17 @@ pub(super) async fn store_large(needs: Needs<'_>, events: &mut [Incoming]) -> Re
             EventData::Binary(bytes) => (StoredForm::Binary, bytes.clone()),
             EventData::None | EventData::Stored(_) => continue,
         };
-        let stored = StoredData { hash: hash(&bytes), bytes: bytes.len() as u64, form };
-        put(needs, &stored.hash, bytes).await?;
+        let stored = StoredData { hash: hash(&bytes), bytes: bytes.len() as u64, form, retention: Some(retention) };
+        put(needs, &stored, bytes).await?;
         incoming.event.data = EventData::Stored(stored);
     }
     Ok(())
 }
 
-async fn put(needs: Needs<'_>, hash: &str, bytes: Bytes) -> Result<(), PortError> {
+async fn put(needs: Needs<'_>, payload: &StoredData, bytes: Bytes) -> Result<(), PortError> {
     let mut backoff = Backoff::new();
     loop {
-        match needs.payloads.put(hash, bytes.clone()).await {
+        match needs.payloads.put(payload, bytes.clone()).await {
             Err(error) if is_worth_repeating(&error) && backoff.wait(needs).await => {}
             other => return other,
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::{Event, EventData, StoredForm, samples};
+use crate::event::{Event, EventData, StoredData, StoredForm, samples};
 use crate::limits::{MAX_EVENTS_PER_PACK, MAX_PACK_BYTES};
 use crate::names::{TopicId, TopicName};
 use crate::pack::GroupId;
@@ -90,16 +90,19 @@ impl EventQueue for World {
 
 #[async_trait]
 impl Payloads for World {
-    async fn put(&self, hash: &str, bytes: Bytes) -> Result<(), PortError> {
+    async fn put(&self, payload: &StoredData, bytes: Bytes) -> Result<(), PortError> {
         if let Some(fault) = self.payload_faults.lock().unwrap().pop() {
             return Err(fault);
         }
         assert!(self.taken.lock().unwrap().is_empty(), "payloads are stored before events refer to them");
-        self.payloads.lock().unwrap().insert(hash.to_owned(), bytes);
+        self.payloads.lock().unwrap().insert(payload.hash.clone(), bytes);
         Ok(())
     }
-    async fn get(&self, _: &str) -> Result<Bytes, PortError> {
+    async fn get(&self, _: &StoredData) -> Result<Bytes, PortError> {
         unreachable!("ingest does not read payloads")
+    }
+    async fn expire(&self, _: Time) -> Result<u64, PortError> {
+        unreachable!("sweep does that")
     }
 }
 
@@ -245,6 +248,7 @@ fn a_large_payload_is_stored_before_the_event_is_sent() {
     let taken = world.taken.lock().unwrap();
     let EventData::Stored(stored) = &taken[0].events[0].data else { panic!("not stored") };
     assert_eq!((stored.form, stored.bytes), (StoredForm::Json, data.len() as u64));
+    assert_eq!(stored.retention, Some(topic().retention));
     assert_eq!(world.payloads.lock().unwrap().get(&stored.hash), Some(&data));
     assert_eq!(taken[0].events.len(), 2, "what is left of it shares the pack");
 }

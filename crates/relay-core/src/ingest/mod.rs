@@ -189,7 +189,7 @@ async fn accept_at(
     now: Time,
     mut events: Vec<Incoming>,
 ) -> Result<Published, PortError> {
-    claim_check::store_large(needs, &mut events).await?;
+    claim_check::store_large(needs, topic.retention, &mut events).await?;
     let packing = packing::pack(topic, now, events);
     let packs = send::send(needs, packing.packs).await;
     let sent = packs.iter().filter(|(_, sent)| sent.as_ref().is_ok_and(|sent| sent.repeated != Some(true)));

@@ -15,7 +15,7 @@
 //! | `relaymade` | `true` if the broker made the event's id or source |
 //! | `relayform` | `text` if `data` is text of another media type than JSON |
 //! | `relaybreaks` | where line breaks of `data` were, which are blanks here: bytes since the one before; `r` marks a carriage return |
-//! | `relaypayload` | `data` is not here but in `payloads/`: hash of its bytes, form, number of bytes |
+//! | `relaypayload` | `data` is not here but in `payloads/`: hash of its bytes, form, number of bytes, retention |
 //!
 //! A line of a later version may have members that this one does not know; it takes those for extensions of the
 //! publisher, and nothing is lost.
@@ -31,6 +31,7 @@ use crate::ports::LogEntry;
 use crate::replay_id::{LogPosition, ReplayId};
 use crate::sequence::Sequence;
 use crate::time::Time;
+use crate::topic::Retention;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -105,7 +106,8 @@ pub fn write(out: &mut Vec<u8>, entry: &LogEntry, index: u16) {
         }
         EventData::Binary(bytes) => Payload::Binary(bytes),
         EventData::Stored(stored) => {
-            add("relaypayload", text(format!("{}:{}:{}", stored.hash, stored.form.word(), stored.bytes)));
+            let retention = stored.retention.map(|retention| format!(":{}", retention.word())).unwrap_or_default();
+            add("relaypayload", text(format!("{}:{}:{}{retention}", stored.hash, stored.form.word(), stored.bytes)));
             Payload::None
         }
     };
@@ -285,9 +287,11 @@ impl Beside {
 
 fn stored(text: &str) -> Result<StoredData, LineFault> {
     let mut parts = text.split(':');
-    let (hash, form, bytes) = (parts.next(), parts.next(), parts.next());
-    let stored =
-        || Some(StoredData { hash: hash?.to_owned(), bytes: bytes?.parse().ok()?, form: StoredForm::of_word(form?)? });
+    let mut stored = || {
+        let (hash, form, bytes) = (parts.next()?.to_owned(), StoredForm::of_word(parts.next()?)?, parts.next()?);
+        let retention = parts.next().map(|word| Retention::of_word(word).ok_or(()));
+        Some(StoredData { hash, form, bytes: bytes.parse().ok()?, retention: retention.transpose().ok()? })
+    };
     stored().ok_or(LineFault::Member("relaypayload"))
 }
 

@@ -20,7 +20,8 @@ pub enum Start {
     Earliest,
     /// With what is accepted from now on, and perhaps a few events from just before.
     Latest,
-    /// With what was logged at this time, and later.
+    /// With what was logged at this time, and later. A time that is still to come counts as [`Start::Latest`]: the clock of
+    /// whoever names it may be ahead, and nothing is to be missed.
     Time(Time),
     /// After an event: of its key exactly what follows it; of other keys what was logged since a minute before it.
     After(ReplayId),
@@ -38,11 +39,11 @@ pub(super) fn kept_since(topic: &Topic, now: Time) -> Time {
 pub async fn begin(ports: &Ports, topic: &Topic, start: Start) -> Result<Cursor, ReadRefused> {
     let now = ports.clock.now();
     let kept = kept_since(topic, now);
+    let latest = || Cursor::after(LogPosition::before(now - ports.log.settle()).max(LogPosition::before(kept)));
     match start {
         Start::Earliest => Ok(Cursor::after(LogPosition::before(kept))),
-        Start::Latest => {
-            Ok(Cursor::after(LogPosition::before(now - ports.log.settle()).max(LogPosition::before(kept))))
-        }
+        Start::Latest => Ok(latest()),
+        Start::Time(at) if at > now => Ok(latest()),
         // Before there was a topic, nothing was missed.
         Start::Time(at) if at <= topic.created_at && kept == topic.created_at => {
             Ok(Cursor::after(LogPosition::before(kept)))

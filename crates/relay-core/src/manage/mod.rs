@@ -79,9 +79,9 @@ pub enum Refused {
     /// The change means nothing in this status.
     #[error("that means nothing while the subscription is {}", status_word(*.0))]
     WrongStatus(Status),
-    /// A replay is under way: there is one at a time.
-    #[error("a replay of this subscription is under way")]
-    ReplayUnderWay,
+    /// A replay is under way, this one: there is one at a time.
+    #[error("the replay {0} of this subscription is under way")]
+    ReplayUnderWay(String),
     /// The subscription has no such replay.
     #[error("the subscription has no such replay")]
     ReplayNotFound,

@@ -50,7 +50,10 @@ pub async fn begin_replay(ports: &Ports, id: &SubscriptionId, order: ReplayOrder
             then,
             ..Rewind::new(job.clone(), from, now)
         };
-        let next = stored.rewound(rewind, order.rate_limit, now).ok_or(Refused::ReplayUnderWay)?;
+        if let Some(other) = &stored.rewind {
+            return Err(Refused::ReplayUnderWay(other.job.clone()));
+        }
+        let next = stored.rewound(rewind, order.rate_limit, now).ok_or(Refused::WrongStatus(stored.status))?;
         // The version is raised by the write itself.
         Ok(Subscription { version: stored.version, ..next })
     })

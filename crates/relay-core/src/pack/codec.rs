@@ -17,6 +17,7 @@ use crate::json::write;
 use crate::limits::MAX_JSON_DEPTH;
 use crate::names::{NameFault, PartitionKey, TopicId, TopicName};
 use crate::time::Time;
+use crate::topic::Retention;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -134,6 +135,9 @@ fn encode_data(out: &mut Vec<u8>, data: &EventData) {
             write::string(out, &stored.hash);
             number_member(out, "bytes", stored.bytes);
             text_member(out, "form", stored.form.word());
+            if let Some(retention) = stored.retention {
+                text_member(out, "retention", retention.word());
+            }
             out.push(b'}');
         }
     }
@@ -283,7 +287,7 @@ fn decode_base64(cursor: &mut Cursor<'_>, member: &'static str) -> Result<Bytes,
 }
 
 fn decode_stored(cursor: &mut Cursor<'_>) -> Result<StoredData, CodecFault> {
-    let (mut hash, mut bytes, mut form) = (None, None, None);
+    let (mut hash, mut bytes, mut form, mut retention) = (None, None, None, None);
     let mut first = true;
     cursor.open(b'{')?;
     while let Some(name) = cursor.member(&mut first)? {
@@ -294,6 +298,10 @@ fn decode_stored(cursor: &mut Cursor<'_>) -> Result<StoredData, CodecFault> {
                 let value = StoredForm::of_word(&cursor.string()?).ok_or(CodecFault::Missing("form"))?;
                 set(&mut form, value, &name)?;
             }
+            "retention" => {
+                let value = Retention::of_word(&cursor.string()?).ok_or(CodecFault::Missing("retention"))?;
+                set(&mut retention, value, &name)?;
+            }
             _ => return Err(CodecFault::Unexpected(name.into_owned())),
         }
     }
@@ -301,6 +309,7 @@ fn decode_stored(cursor: &mut Cursor<'_>) -> Result<StoredData, CodecFault> {
         hash: hash.ok_or(CodecFault::Missing("hash"))?,
         bytes: bytes.ok_or(CodecFault::Missing("bytes"))?,
         form: form.ok_or(CodecFault::Missing("form"))?,
+        retention,
     })
 }
 

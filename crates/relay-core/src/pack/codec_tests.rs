@@ -57,7 +57,12 @@ fn fixed() -> Pack {
         EventData::Text("line\n\"two\"".into()),
         EventData::Text("\u{1}".into()),
         EventData::Binary(Bytes::from_static(&[0, 255, 7])),
-        EventData::Stored(StoredData { hash: "ab".repeat(32), bytes: 300_000, form: StoredForm::Json }),
+        EventData::Stored(StoredData {
+            hash: "ab".repeat(32),
+            bytes: 300_000,
+            form: StoredForm::Json,
+            retention: None,
+        }),
         EventData::Json(Bytes::from_static("\"\u{FFFF}\"".as_bytes())),
         EventData::None,
     ];

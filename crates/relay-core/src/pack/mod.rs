@@ -3,11 +3,13 @@
 pub mod codec;
 
 use crate::digest::sha256_of_list;
-use crate::event::Event;
+use crate::event::{Event, EventData, StoredData};
 use crate::names::{PartitionKey, TopicId, TopicName};
 use crate::time::Time;
+use crate::topic::Retention;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// What orders a pack's events: its partition key, or nothing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -132,6 +134,35 @@ impl Pack {
         self.events.iter().map(event).sum()
     }
 
+    /// The payloads that it names, which are not in it.
+    pub fn stored(&self) -> impl Iterator<Item = &StoredData> {
+        self.events.iter().filter_map(|event| match &event.data {
+            EventData::Stored(stored) => Some(stored),
+            _ => None,
+        })
+    }
+
+    /// The pack as it is to be retained: with payloads that are stored for no shorter time. Beside it each of those that
+    /// have to be stored anew, as it is and as it is to be.
+    pub fn retained(self: &Arc<Pack>, retention: Retention) -> (Arc<Pack>, Vec<(StoredData, StoredData)>) {
+        let wanted = |stored: &StoredData| StoredData { retention: Some(retention), ..stored.clone() };
+        let too_short = |stored: &StoredData| stored.kept() < wanted(stored).kept();
+        let mut renamed = Vec::new();
+        if !self.stored().any(too_short) {
+            return (self.clone(), renamed);
+        }
+        let mut pack = Pack::clone(self);
+        for event in &mut pack.events {
+            if let EventData::Stored(stored) = &mut event.data
+                && too_short(stored)
+            {
+                renamed.push((stored.clone(), wanted(stored)));
+                *stored = wanted(stored);
+            }
+        }
+        (Arc::new(pack), renamed)
+    }
+
     /// What recognises the same pack published again.
     pub fn dedup(&self) -> DedupId {
         DedupId::of(self.events.iter().flat_map(|event| [event.source.as_bytes(), event.id.as_bytes()]))
@@ -149,6 +180,27 @@ pub fn group_of(topic: &TopicId, key: &LaneKey) -> GroupId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{StoredForm, samples};
+
+    #[test]
+    fn payloads_are_retained_no_shorter_than_their_events() {
+        let named = |retention| StoredData { hash: "ab".repeat(32), bytes: 1, form: StoredForm::Json, retention };
+        let event = |retention| Event { data: EventData::Stored(named(retention)), ..samples::plain() };
+        let [short, long, unknown] = [Some(Retention::Days1), Some(Retention::Days30), None];
+        let pack = Arc::new(Pack {
+            topic: TopicName::new("orders").unwrap(),
+            topic_id: TopicId::new("top_1").unwrap(),
+            key: LaneKey::Unordered(1),
+            accepted_at: Time(1),
+            events: vec![event(short), samples::plain(), event(long), event(unknown)],
+        });
+        let (same, renamed) = pack.retained(Retention::Days1);
+        assert!(Arc::ptr_eq(&same, &pack) && renamed.is_empty());
+        let (longer, renamed) = pack.retained(Retention::Days14);
+        assert_eq!(renamed, [(named(short), named(Some(Retention::Days14)))]);
+        let retentions: Vec<_> = longer.stored().map(|payload| payload.retention).collect();
+        assert_eq!(retentions, [Some(Retention::Days14), long, unknown]);
+    }
 
     #[test]
     fn parts_do_not_run_into_each_other() {

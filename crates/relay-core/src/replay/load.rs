@@ -14,7 +14,7 @@ use crate::time::Time;
 use std::collections::BTreeMap;
 
 /// Entries of a shard that are loaded at once.
-const PART: usize = 128;
+const PART: usize = 512;
 
 /// What is loaded, and for whom.
 pub(super) struct Load<'a> {

@@ -75,31 +75,33 @@ impl Rewind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Until {
-    /// Events that were accepted later are left out,
+    /// What was logged later is left out,
     pub time: Time,
     /// but of this key (by its hash) those after this sequence.
     pub event: Option<(u64, Sequence)>,
 }
 
 impl Until {
-    /// What was accepted up to a time.
+    /// What was logged up to a time.
     pub fn time(time: Time) -> Until {
         Until { time, event: None }
     }
 
-    /// Of an event's key what came up to it, and of others what was accepted up to then.
+    /// Of an event's key what came up to it, and of others what was logged up to then.
     pub fn event(id: ReplayId) -> Until {
         Until { time: id.at, event: Some((id.key_hash, id.sequence)) }
     }
 
-    /// The number of an entry's events that are wanted, all of them at its beginning.
+    /// The number of an entry's events that are wanted, all of them at its beginning. Once there are none, there are none
+    /// in what follows of its key: what is still queued must not be passed over, and the next one delivered. So it goes by
+    /// places in the log, never by when something was accepted, since publishers are answered by different clocks.
     pub fn wanted(&self, entry: &LogEntry) -> u16 {
         let count = u16::try_from(entry.pack.events.len()).unwrap_or(u16::MAX);
         match self.event {
             Some((hash, last)) if hash == key_hash(&entry.pack.key) => {
                 (0..count).find(|index| entry.sequence.event(*index) > last).unwrap_or(count)
             }
-            _ if entry.pack.accepted_at > self.time => 0,
+            _ if entry.position.at > self.time => 0,
             _ => count,
         }
     }
@@ -260,5 +262,38 @@ impl Subscription {
     pub fn is_rewound(&self, key: &LaneKey) -> bool {
         let rewound = self.rewind.as_ref().and_then(|rewind| rewind.key.as_ref());
         rewound.is_some() && rewound == key.partition_key()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::{TopicId, TopicName};
+    use crate::pack::Pack;
+    use crate::sequence::PackSequence;
+    use std::sync::Arc;
+
+    #[test]
+    fn where_a_replay_ends_does_not_depend_on_when_things_were_accepted() {
+        // The clock of whoever accepted the later one was far behind.
+        let entry = |at, number, accepted_at| LogEntry {
+            position: LogPosition { at: Time(at), unique: at },
+            sequence: PackSequence { era: 1, number },
+            pack: Arc::new(Pack {
+                topic: TopicName::new("orders").unwrap(),
+                topic_id: TopicId::new("top_1").unwrap(),
+                key: LaneKey::Ordered(PartitionKey::new("k").unwrap()),
+                accepted_at: Time(accepted_at),
+                events: vec![crate::event::samples::plain(), crate::event::samples::plain()],
+            }),
+        };
+        let (earlier, later) = (entry(100, 1, 100), entry(200, 2, 40));
+        let wanted = |until: Until| [until.wanted(&earlier), until.wanted(&later)];
+        assert_eq!(wanted(Until::time(Time(99))), [0, 0]);
+        assert_eq!(wanted(Until::time(Time(100))), [2, 0]);
+        assert_eq!(wanted(Until::time(Time(200))), [2, 2]);
+        let of_key = |sequence| ReplayId::accepted(&later.pack.key, Time(40), sequence);
+        assert_eq!(wanted(Until::event(of_key(later.sequence.event(0)))), [2, 1]);
+        assert_eq!(wanted(Until::event(of_key(earlier.sequence.event(0)))), [1, 0]);
     }
 }

@@ -7,7 +7,6 @@
 
 use super::Rewind;
 use crate::edit::edit;
-use crate::limits::SKIP_AFTER;
 use crate::log::Cursor;
 use crate::names::SubscriptionId;
 use crate::ports::{Expect, PortError, Ports};
@@ -61,10 +60,10 @@ pub async fn skip(ports: &Ports, id: &SubscriptionId) -> Result<bool, PortError>
 ///
 /// # Errors
 /// If a store fails; the next sweep does it.
-pub(crate) async fn watch(ports: &Ports, subscription: &Subscription) -> Result<(), PortError> {
+pub(crate) async fn watch(ports: &Ports, subscription: &Subscription, skip_after: Duration) -> Result<(), PortError> {
     let now = ports.clock.now();
     let Some(from) = subscription.skipped_from else {
-        if now.since(subscription.status_at) > SKIP_AFTER && subscription.skipping(now).is_some() {
+        if now.since(subscription.status_at) > skip_after && subscription.skipping(now).is_some() {
             skip(ports, &subscription.id).await?;
         }
         return Ok(());

@@ -127,10 +127,13 @@ impl LogPort {
     async fn write_segment(&self, claim: Claim) -> Result<u64, PortError> {
         let (mut after, mut builder, mut last) = (Some(claim.after), None::<Builder>, None);
         while let Some(from) = after {
-            let (claimed, era) = (claim.clone(), self.era);
+            let (claimed, era, payloads) = (claim.clone(), self.era, self.payloads.clone());
             let part = move |connection: &Connection| {
                 let span = (from, claimed.through);
-                let next = rows_of(connection, claimed.shard, span, era, PART_BYTES, |entry| {
+                let next = rows_of(connection, claimed.shard, span, era, PART_BYTES, |mut entry| {
+                    let (pack, renamed) = entry.pack.retained(claimed.retention());
+                    renamed.iter().try_for_each(|(from, to)| payloads.copy(from, to))?;
+                    entry.pack = pack;
                     let topic = || (entry.pack.topic.clone(), entry.pack.topic_id.clone());
                     let into = match &mut builder {
                         Some(builder) => builder,

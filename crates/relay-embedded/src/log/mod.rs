@@ -5,6 +5,7 @@ mod expiry;
 pub(crate) mod segments;
 
 use crate::fault;
+use crate::payloads::PayloadFiles;
 use crate::queue::Queue;
 use crate::readers::{Readers, row, rows, visit};
 use crate::registry::Mirror;
@@ -35,6 +36,7 @@ pub(crate) struct LogPort {
     pub(crate) expiry: Mutex<Expiry>,
     pub(crate) era: u64,
     pub(crate) segments: Segments,
+    payloads: Arc<PayloadFiles>,
 }
 
 impl LogPort {
@@ -44,9 +46,9 @@ impl LogPort {
         readers: Readers,
         registry: Arc<Mirror>,
         era: u64,
-        segments: Segments,
+        (segments, payloads): (Segments, Arc<PayloadFiles>),
     ) -> LogPort {
-        LogPort { queue, writer, readers, registry, expiry: Mutex::default(), era, segments }
+        LogPort { queue, writer, readers, registry, expiry: Mutex::default(), era, segments, payloads }
     }
 }
 
@@ -161,21 +163,23 @@ fn of_segment(
         Some(key) => index.after_of(after, key).collect(),
         None => index.after(after).iter().collect(),
     };
-    let (mut opened, mut entries, mut bytes) = (None, Vec::new(), 0);
+    let (mut opened, mut entries, mut events, mut bytes) = (None, Vec::new(), 0, 0);
     for frame in frames {
         let opened = match &mut opened {
             Some(opened) => opened,
             none => none.insert(segments.open(segment)?),
         };
         let found = opened.entries(index, frame, only)?;
+        let of_frame: usize = found.iter().map(|entry| entry.pack.events.len()).sum();
         entries.extend(found.into_iter().filter(|entry| entry.position > after));
         if entries.len() > limit {
             entries.truncate(limit);
             let last = entries.last().map_or(after, |entry: &LogEntry| entry.position);
             return Ok((entries, last));
         }
-        bytes += frame.raw_bytes as usize;
-        if entries.len() == limit || bytes > PAGE_BYTES {
+        (events, bytes) = (events + of_frame, bytes + frame.raw_bytes as usize);
+        // Another frame like this would be more than was asked for, and be decompressed again for the next page.
+        if events + of_frame > limit || bytes > PAGE_BYTES {
             return Ok((entries, frame.last));
         }
     }
@@ -195,7 +199,7 @@ impl LogPort {
         let read = move |connection: &Connection| {
             let found = shard_of(connection, &topic, shard)?;
             if let Some((number, _)) = found
-                && let Some(segment) = first_after(connection, number, after)?
+                && let Some(segment) = first_after(connection, &segments, number, after)?
             {
                 let (entries, through) = of_segment(&segments, &segment, after, limit, only.as_ref())?;
                 return Ok(LogPage { is_more: through > after, entries, through });

@@ -4,6 +4,7 @@ use super::{columns, entry};
 use crate::fault;
 use crate::files::write_durably;
 use crate::readers::{row, visit};
+use crate::sync::lock;
 use relay_core::metrics;
 use relay_core::pack::LaneKey;
 use relay_core::ports::{LogEntry, PortError};
@@ -13,8 +14,11 @@ use rusqlite::{Connection, params};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Indexes kept decoded, of what was read last: a reader goes through a segment in many pages, and others with it.
+const INDEXES: usize = 8;
 
 /// Segments below a data folder.
 #[derive(Clone, Debug)]
@@ -22,9 +26,11 @@ pub(crate) struct Segments {
     root: Arc<PathBuf>,
     /// Tells files apart that are being written at the same time.
     writes: Arc<AtomicU64>,
+    /// The segments read last, the latest at the end.
+    latest: Arc<Mutex<Vec<Arc<Segment>>>>,
 }
 
-/// A segment, as the database has it.
+/// A segment, as the database has it. Under its path it is the same for good.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) path: String,
@@ -39,7 +45,21 @@ fn bounded(number: u64) -> u64 {
 impl Segments {
     /// Segments below `root`, the data folder.
     pub(crate) fn new(root: &Path) -> Segments {
-        Segments { root: Arc::new(root.to_owned()), writes: Arc::default() }
+        Segments { root: Arc::new(root.to_owned()), writes: Arc::default(), latest: Arc::default() }
+    }
+
+    /// The segment of a path, if it was among those read last.
+    fn known(&self, path: &str) -> Option<Arc<Segment>> {
+        lock(&self.latest).iter().find(|segment| segment.path == path).cloned()
+    }
+
+    /// Keeps a segment, and forgets the one that came first.
+    fn keep(&self, segment: Arc<Segment>) {
+        let mut latest = lock(&self.latest);
+        if latest.len() == INDEXES {
+            latest.remove(0);
+        }
+        latest.push(segment);
     }
 
     /// Writes a segment, whole or not at all. One that is there is the same, or damaged.
@@ -115,14 +135,29 @@ fn segment(path: String, record: &str) -> Result<Segment, PortError> {
 /// The first segment of a shard that holds what lies after a position.
 pub(super) fn first_after(
     connection: &Connection,
+    segments: &Segments,
     shard: i64,
     after: LogPosition,
-) -> Result<Option<Segment>, PortError> {
+) -> Result<Option<Arc<Segment>>, PortError> {
     let sql = "SELECT path, record FROM segments WHERE shard = ?1 AND (last_at, last) > (?2, ?3)
                ORDER BY last_at, last LIMIT 1";
     let bounds = params![shard, bounded(after.at.0), bounded(after.unique)];
-    let read = row(connection, sql, bounds, |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-    read.map(|(path, record)| segment(path, &record)).transpose()
+    let read = row(connection, sql, bounds, |row| {
+        let path: String = row.get(0)?;
+        // The record is large, and decoded only once.
+        let known = segments.known(&path);
+        let record = if known.is_none() { row.get(1)? } else { String::new() };
+        Ok((known, path, record))
+    })?;
+    match read {
+        Some((None, path, record)) => {
+            let segment = Arc::new(segment(path, &record)?);
+            segments.keep(segment.clone());
+            Ok(Some(segment))
+        }
+        Some((known, ..)) => Ok(known),
+        None => Ok(None),
+    }
 }
 
 /// The newest entries of a shard's segments from before a position, newest first.

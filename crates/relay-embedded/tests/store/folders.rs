@@ -1,6 +1,7 @@
 //! What a data folder allows, survives and refuses.
 
 use crate::world::{Folder, JumpingClock, drain, id, options, pack, ports, receive_and_acknowledge, send};
+use relay_core::event::{StoredData, StoredForm};
 use relay_core::log::{Committed, Cursor};
 use relay_core::names::SubscriptionId;
 use relay_core::replay_id::{LogPosition, LogShard};
@@ -50,7 +51,9 @@ async fn only_its_owner_may_read_what_a_data_folder_holds() {
     send(&ports, pack("k", "1", 10)).await.unwrap();
     let payload = bytes::Bytes::from_static(b"large");
     let hash = relay_core::digest::hexadecimal(&relay_core::digest::sha256([&payload[..]]));
-    ports.payloads.put(&hash, payload).await.unwrap();
+    let retention = Some(relay_core::topic::Retention::Days7);
+    let stored = StoredData { hash: hash.clone(), bytes: 5, form: StoredForm::Text, retention };
+    ports.payloads.put(&stored, payload).await.unwrap();
     let found = modes(folder.path());
     for name in ["data", "relay.db", "relay.db-wal", "relay.lock", "payloads", &hash] {
         assert!(found.iter().any(|(path, _)| path.ends_with(name)), "{name} in {found:?}");

@@ -4,6 +4,7 @@ use super::{Problem, ProblemKind};
 use relay_core::log::ReadRefused;
 use relay_core::manage::Refused;
 use relay_core::ports::PortError;
+use relay_core::subscription::Status;
 use std::time::Duration;
 
 /// How long to wait before a store or queue is asked again.
@@ -62,7 +63,7 @@ impl From<Refused> for Problem {
             Refused::NameInUse(_) => ProblemKind::TopicNameInUse,
             Refused::HasSubscriptions => ProblemKind::TopicHasSubscriptions,
             Refused::WrongStatus(_) => ProblemKind::WrongStatus,
-            Refused::ReplayUnderWay => ProblemKind::ReplayUnderWay,
+            Refused::ReplayUnderWay(_) => ProblemKind::ReplayUnderWay,
             Refused::ReplayNotFound => ProblemKind::ReplayNotFound,
             Refused::ReplayOver => ProblemKind::ReplayOver,
             Refused::Pulled | Refused::NotPulled => ProblemKind::WrongMode,
@@ -76,6 +77,10 @@ impl From<Refused> for Problem {
             Refused::HasSubscriptions => {
                 Problem::new(kind, format!("{refused}; delete them first, or use ?force=true"))
             }
+            Refused::WrongStatus(Status::Disabled | Status::Paused) => {
+                Problem::new(kind, format!("{refused}; resume it first"))
+            }
+            Refused::ReplayUnderWay(_) => Problem::new(kind, format!("{refused}; wait until it is done, or cancel it")),
             _ => Problem::new(kind, refused.to_string()),
         }
     }

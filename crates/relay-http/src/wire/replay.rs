@@ -67,6 +67,11 @@ pub(crate) fn order(mut document: Object) -> Result<ReplayOrder, Problem> {
             None
         }
     };
+    if let (Some(Start::Time(from)), Some(Until { time, event: None })) = (from, until)
+        && time < from
+    {
+        faults.invalid(document.pointer_to("to"), "lies before `from`");
+    }
     let pointer = document.pointer_to("partitionKey");
     let key = document.text("partitionKey", 1..=MAX_PARTITION_KEY_CHARS, &mut faults).and_then(|text| {
         let key = PartitionKey::new(text);

@@ -27,7 +27,7 @@ const STATUSES: &[(&str, Status)] = &[
     ("disabled", Status::Disabled),
 ];
 /// Members that only the broker sets.
-const FIXED: &[&str] = &["id", "secrets", "status", "statusReason", "createdAt", "updatedAt"];
+const FIXED: &[&str] = &["id", "secrets", "status", "statusReason", "replay", "createdAt", "updatedAt"];
 /// Members of later work.
 const LATER: &[&str] = &["channel", "pattern", "filter", "kind", "schema", "profile", "approval", "verification"];
 
@@ -42,6 +42,9 @@ pub(crate) struct SubscriptionView<'a> {
     delivery: Option<DeliveryView<'a>>,
     status: &'static str,
     status_reason: Option<&'a str>,
+    /// The replay that is under way, or was the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<&'a str>,
     created_at: At,
     updated_at: At,
 }
@@ -74,6 +77,8 @@ impl<'a> SubscriptionView<'a> {
             rate_limit: subscription.rate_limit,
             secrets: subscription.live_secrets(now).map(secret_view).collect(),
         });
+        let rewind = subscription.rewind.as_ref().map(|rewind| &rewind.job);
+        let last = subscription.last_replay.as_ref().map(|replay| &replay.job);
         SubscriptionView {
             id: subscription.id.as_str(),
             topic: subscription.topic.as_str(),
@@ -81,6 +86,7 @@ impl<'a> SubscriptionView<'a> {
             delivery,
             status: word_for(STATUSES, &subscription.status),
             status_reason: subscription.status_reason.as_deref(),
+            replay: rewind.or(last).map(String::as_str),
             created_at: At(subscription.created_at),
             updated_at: At(subscription.updated_at),
         }

@@ -1,6 +1,6 @@
 //! Topics.
 
-use super::{At, word_for};
+use super::At;
 use crate::conditional::Tag;
 use crate::document::{Faults, Object};
 use relay_core::limits::{DEFAULT_MAX_EVENT_BYTES, MAX_REQUEST_BYTES};
@@ -8,16 +8,6 @@ use relay_core::manage::TopicSettings;
 use relay_core::topic::{Retention, Topic};
 use serde::Serialize;
 use serde_json::Value;
-
-const RETENTIONS: &[(&str, Retention)] = &[
-    ("1d", Retention::Days1),
-    ("3d", Retention::Days3),
-    ("7d", Retention::Days7),
-    ("14d", Retention::Days14),
-    ("30d", Retention::Days30),
-    ("90d", Retention::Days90),
-    ("365d", Retention::Days365),
-];
 
 /// A topic as clients see it.
 #[derive(Debug, Serialize)]
@@ -41,7 +31,7 @@ impl<'a> From<&'a Topic> for TopicView<'a> {
             id: topic.id.as_str(),
             description: topic.description.as_deref(),
             owner: topic.owner.as_deref(),
-            retention: word_for(RETENTIONS, &topic.retention),
+            retention: topic.retention.word(),
             max_event_bytes: topic.max_event_bytes,
             access: "open",
             created_at: At(topic.created_at),
@@ -60,7 +50,9 @@ pub(crate) fn settings(mut document: Object, present: &Value, faults: &mut Fault
     let settings = TopicSettings {
         description: document.text("description", 0..=4096, faults),
         owner: document.text("owner", 0..=256, faults),
-        retention: document.word("retention", RETENTIONS, &[], faults).unwrap_or_default(),
+        retention: document
+            .word("retention", &Retention::ALL.map(|class| (class.word(), class)), &[], faults)
+            .unwrap_or_default(),
         max_event_bytes: document
             .integer("maxEventBytes", 1..=MAX_REQUEST_BYTES as u64, faults)
             .and_then(|bytes| u32::try_from(bytes).ok())

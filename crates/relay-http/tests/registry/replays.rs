@@ -89,11 +89,38 @@ async fn a_replay_can_be_of_one_key_up_to_a_time_or_after_an_event() {
     broker.rewind().await;
     assert_eq!(broker.replayed().last().map(String::as_str), Some("f"));
     assert_eq!(broker.delivered()[6..], ["f", "f"]);
+    let backwards = json!({ "from": { "time": now }, "to": { "time": "2001-01-01T00:00:00Z" } });
+    let refused = broker.post(&replays, backwards).await;
+    assert_eq!(refused.problem(), (400, "invalid-field"), "{}", refused.body);
     let order = json!({ "from": "earliest", "to": { "time": "2001-01-01T00:00:00Z" } });
     let none = broker.post(&replays, order).await;
     broker.rewind().await;
     let none = broker.get(none.header("location")).await;
     assert_eq!((none.text("state").as_str(), &none.body["matched"]), ("done", &json!(0)));
+}
+
+#[tokio::test]
+async fn a_time_that_is_still_to_come_is_now() {
+    let (broker, path) = Broker::with_three_delivered().await;
+    broker.wait(30);
+    let soon = json!({ "time": "2999-01-01T00:00:00Z" });
+    let endpoint = json!({ "url": "https://late.example/" });
+    broker.subscribe(json!({ "startFrom": soon, "endpoint": endpoint })).await;
+    let replay = broker.post(&format!("{path}/replays"), json!({ "from": soon })).await;
+    assert_eq!(replay.status, 202, "{}", replay.body);
+    let pulled = broker.subscribe(json!({ "endpoint": { "mode": "pull" } })).await;
+    let committed = broker.post(&format!("{pulled}/commit"), json!({ "cursor": soon["time"] })).await;
+    assert_eq!(committed.status, 200, "{}", committed.body);
+    let page = broker.get("/v1/topics/orders/events?after=2999-01-01T00:00:00Z").await;
+    broker.rewind().await;
+    broker.publish("d", Some("k")).await;
+    broker.work().await;
+    assert_eq!(broker.delivered()[3..], ["d", "d"], "to both webhooks, and nothing older");
+    let rest = broker.get(&format!("/v1/topics/orders/events?after={}", page.text("nextCursor"))).await;
+    for read in [rest, broker.get(&format!("{pulled}/pull")).await] {
+        let ids: Vec<_> = read.body["items"].as_array().unwrap().iter().map(|event| event["id"].clone()).collect();
+        assert_eq!(ids, ["d"]);
+    }
 }
 
 #[tokio::test]
@@ -118,12 +145,16 @@ async fn one_replay_at_a_time_that_can_be_cancelled() {
     let job = broker.post(&replays, json!({ "from": "earliest" })).await.header("location").to_owned();
     let second = broker.post(&replays, json!({ "from": "earliest" })).await;
     assert_eq!(second.problem(), (409, "replay-under-way"));
+    let id = broker.get(&job).await.text("id");
+    assert!(second.text("detail").contains(&id), "it says which: {}", second.body);
+    assert_eq!(broker.get(&path).await.text("replay"), id);
     assert_eq!(broker.delete(&job).await.status, 204);
     assert_eq!(broker.delete(&job).await.status, 204, "cancelling it again changes nothing");
     broker.rewind().await;
     assert_eq!(broker.get(&job).await.text("state"), "cancelled");
     assert_eq!(broker.get(&path).await.text("status"), "active");
     assert_eq!(broker.delete(&job).await.problem(), (409, "replay-over"));
+    assert_eq!(broker.get(&path).await.text("replay"), id, "the last one");
     assert_eq!(broker.replayed(), [""; 0]);
     let none = format!("{replays}/rpl_none");
     assert_eq!(broker.get(&none).await.problem(), (404, "replay-not-found"));

@@ -1,7 +1,8 @@
 //! Long pauses and outages: what is published meanwhile is skipped, and loaded when the subscription goes on.
 
-use crate::broker::{Broker, id_of};
+use crate::broker::{Broker, HOOK, id_of};
 use relay_core::sweep::Sweeper;
+use relay_sim::webhooks::Reaction;
 use serde_json::{Value, json};
 
 impl Broker {
@@ -95,6 +96,35 @@ async fn a_pause_while_it_catches_up_takes_effect_when_it_has() {
     broker.post(&format!("{path}/resume"), json!({})).await;
     broker.work().await;
     assert_eq!(broker.delivered(), ["a"]);
+}
+
+#[tokio::test]
+async fn an_outage_that_a_probe_ends_is_caught_up_with_at_once() {
+    let broker = Broker::with_orders().await;
+    let path = broker.subscribe(json!({})).await;
+    broker.world.endpoints().set(HOOK, &[(1, Reaction::Status(503))]);
+    for key in 0..20 {
+        broker.publish(&format!("a{key:02}"), Some(&format!("k{key:02}"))).await;
+    }
+    broker.work().await;
+    assert_eq!(broker.get(&path).await.text("status"), "suspended");
+    broker.wait(200);
+    broker.sweep().await;
+    for key in 0..25 {
+        broker.publish(&format!("b{key:02}"), Some(&format!("k{key:02}"))).await;
+    }
+    broker.work().await;
+    assert_eq!(broker.get(&format!("{path}/events/b07")).await.text("state"), "skipped");
+    assert_eq!(broker.delivered(), [""; 0]);
+
+    broker.world.endpoints().set(HOOK, &[(1, Reaction::Accept)]);
+    broker.wait(60);
+    broker.work().await;
+    assert_eq!(broker.get(&path).await.text("status"), "active", "no sweep was needed");
+    let delivered = broker.delivered();
+    let place = |id: String| delivered.iter().position(|delivered| *delivered == id).unwrap();
+    assert!((0..20).all(|key| place(format!("a{key:02}")) < place(format!("b{key:02}"))), "{delivered:?}");
+    assert_eq!(delivered.len(), 45, "each of them once");
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ impl QueueStore {
         }
     }
 
+    /// Packs that are not acknowledged.
+    pub fn packs(&self) -> impl Iterator<Item = &Pack> {
+        self.groups.values().flatten().map(|entry| &*entry.pack)
+    }
+
     pub fn send(&mut self, pack: Arc<Pack>, now: Time) -> Sent {
         let key = (pack.group(), pack.dedup());
         if let Some((sent, at)) = self.window.get(&key)

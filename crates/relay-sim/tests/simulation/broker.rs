@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Much more often than brokers do, so that readers go by segments wherever they can.
+const COMPACT_EVERY: Duration = Duration::from_secs(2);
 
 /// A process, over all its restarts.
 pub struct Broker {
@@ -62,6 +64,7 @@ pub async fn run(world: Arc<World>, number: usize) {
             keep(&world, number, &memory, &format!("drain{number}.{index}"), drain);
         }
         keep(&world, number, &memory, &format!("sweep{number}"), sweep);
+        keep(&world, number, &memory, &format!("compact{number}"), compact);
         let Some(at) = restarts.next() else { return };
         world.until(*at).await;
         *broker.running.lock().unwrap() = None;
@@ -130,6 +133,12 @@ async fn sweep(world: Arc<World>, number: usize, memory: Arc<Memory>) {
     loop {
         world.brokers[number].ports.clock.sleep(SWEEP_EVERY).await;
         memory.sweeper.run().await;
+    }
+}
+
+async fn compact(world: Arc<World>, number: usize, memory: Arc<Memory>) {
+    loop {
+        world.brokers[number].ports.clock.sleep(COMPACT_EVERY).await;
         memory.sweeper.compact(Duration::from_secs(20)).await;
     }
 }

@@ -48,7 +48,7 @@ fn a_seed_gives_the_same_run_again() {
 #[test]
 fn every_planted_fault_is_found() {
     for plant in Plant::FAULTS {
-        let found = first_violation(0..3_000, plant);
+        let found = first_violation(0..60_000, plant);
         let (seed, report) = found.unwrap_or_else(|| panic!("{plant:?} was not found"));
         println!("{plant:?}: seed {seed}, {}", report.violation.unwrap_or_default());
     }

@@ -39,13 +39,15 @@ pub enum Plant {
     RewoundAsAppended,
     /// Readers of the log do not wait for what is not settled.
     UnsettledRead,
+    /// Compaction takes what is not settled, and readers go by its segment.
+    CompactedUnsettled,
     /// What was skipped is not loaded.
     JoinedWithoutLoad,
 }
 
 impl Plant {
     /// All that are to be found.
-    pub const FAULTS: [Plant; 9] = [
+    pub const FAULTS: [Plant; 10] = [
         Plant::SkippedHold,
         Plant::AcknowledgedBeforeLogged,
         Plant::SwitchedBeforePut,
@@ -54,13 +56,14 @@ impl Plant {
         Plant::TornReadTrusted,
         Plant::RewoundAsAppended,
         Plant::UnsettledRead,
+        Plant::CompactedUnsettled,
         Plant::JoinedWithoutLoad,
     ];
 
     /// The ports of a process in which the fault is planted.
     pub fn into_ports(self, ports: Ports, scheduler: &Scheduler) -> Ports {
         match self {
-            Plant::Nothing | Plant::UnsettledRead => ports,
+            Plant::Nothing | Plant::UnsettledRead | Plant::CompactedUnsettled => ports,
             Plant::AcknowledgedBeforeLogged => {
                 let log = HastyLog { inner: ports.log.clone(), scheduler: scheduler.clone() };
                 Ports { log: Arc::new(log), ..ports }

@@ -106,8 +106,10 @@ pub fn run(seed: u64, plant: Plant, traced: bool) -> Report {
     if scenario.shape == Shape::Apart {
         simulated.write_late();
     }
-    if plant == Plant::UnsettledRead {
-        simulated.read_unsettled();
+    match plant {
+        Plant::UnsettledRead => simulated.read_unsettled(),
+        Plant::CompactedUnsettled => simulated.compact_unsettled(),
+        _ => {}
     }
     let brokers = scenario.processes.iter().map(|_| {
         let clock = Arc::new(SimulatedClock::new(scheduler.clone()));

@@ -268,6 +268,9 @@ async fn idle() -> Vec<(String, Usage)> {
     let look = stage.measure(1, async || stage.compact(0).await).await;
     let receive = stage.measure(1, async || assert_eq!(stage.process.dispatch_once().await, 0)).await;
     let wake_ups = stage.measure(1, async || assert_eq!(stage.process.drain_once().await, 0)).await;
+    let ports = &stage.process.ports;
+    let renewal = async || assert_eq!(ports.payloads.expire(ports.clock.now()).await, Ok(0));
+    let payloads = stage.measure(1, renewal).await;
     let sweep = async || {
         stage.process.sweeper.run().await;
         stage.process.sweeper.compact(Duration::from_secs(20)).await;
@@ -278,6 +281,7 @@ async fn idle() -> Vec<(String, Usage)> {
         ("idle: a receive of the wake-ups' queue".to_owned(), wake_ups),
         ("idle: a sweep".to_owned(), sweep),
         ("idle: a look at the logs of 2 topics".to_owned(), look),
+        ("idle: a look for large payloads".to_owned(), payloads),
     ]
 }
 

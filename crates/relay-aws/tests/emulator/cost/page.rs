@@ -164,6 +164,7 @@ fn rest(out: &mut String, flows: &Flows) {
         ("idle: a receive of the wake-ups' queue", "one poller of the wake-ups' queue", 20.0),
         ("idle: a sweep", "sweep", 60.0),
         ("idle: a look at the logs of 2 topics", "sweep's look at the logs of two topics", 900.0),
+        ("idle: a look for large payloads", "sweep's look for large payloads of what is held", 3600.0),
     ] {
         let usage = flow(flows, name);
         let times = month / seconds;

@@ -58,13 +58,15 @@ impl Destination {
         }
     }
 
-    /// All is written; if it is complete, nothing more will ever be wanted here. Answers what to tell.
-    pub fn finish(self, cursor: &str, is_complete: bool) -> io::Result<String> {
+    /// All is written; if it is complete, nothing more will ever be wanted here. Answers what to tell, and of it from
+    /// which place another export has what this one has not.
+    pub fn finish(self, cursor: &str, place: &str, is_complete: bool) -> io::Result<String> {
+        let going_on = format!("to go on from here: --from {place}");
         match self {
-            Destination::Stdout { mut out, request } => out.flush().map(|()| going_on(&request, cursor)),
-            Destination::File { file, name, request } => {
+            Destination::Stdout { mut out, .. } => out.flush().map(|()| going_on),
+            Destination::File { file, name, .. } => {
                 file.finish()?;
-                Ok(format!("written to {name}\n{}", going_on(&request, cursor)))
+                Ok(format!("written to {name}\n{going_on}"))
             }
             Destination::Folder(mut folder) => folder.commit(cursor, is_complete).map(|()| folder.told()),
         }
@@ -73,7 +75,10 @@ impl Destination {
     /// It ended before its end, after whole pages. Answers what to tell of what is kept.
     pub fn stop(self, cursor: &str) -> io::Result<String> {
         match self {
-            Destination::Stdout { request, .. } => Ok(going_on(&request, cursor)),
+            Destination::Stdout { request, .. } => {
+                let to = request.to.map(|to| format!(" --to {to}")).unwrap_or_default();
+                Ok(format!("to go on from here: --from {cursor}{to}"))
+            }
             Destination::File { name, .. } => Ok(format!("{name} is not written")),
             Destination::Folder(mut folder) => {
                 folder.commit(cursor, false)?;
@@ -81,9 +86,4 @@ impl Destination {
             }
         }
     }
-}
-
-fn going_on(request: &Request, cursor: &str) -> String {
-    let to = request.to.as_ref().map(|to| format!(" --to {to}")).unwrap_or_default();
-    format!("to go on from here: --from {cursor}{to}")
 }

@@ -67,6 +67,7 @@ pub(super) async fn run(args: ExportArgs) -> Result<(), Failure> {
         destination: Destination::open(&args.out, request, args.file_events)?,
         to: args.to,
         events: 0,
+        leaves_out: false,
         is_torn: false,
         began: Instant::now(),
         line: ProgressBar::new_spinner(),
@@ -82,7 +83,12 @@ pub(super) async fn run(args: ExportArgs) -> Result<(), Failure> {
     };
     copy.line.finish_and_clear();
     let told = match &copied {
-        Ok(is_complete) => copy.destination.finish(pages.after(), *is_complete)?,
+        Ok(is_complete) => {
+            // What was read is more than what was wanted: the rest is what was logged since.
+            let place =
+                copy.to.filter(|_| copy.leaves_out).map_or_else(|| pages.after().to_owned(), |to| to.to_string());
+            copy.destination.finish(pages.after(), &place, *is_complete)?
+        }
         Err(failure) if is_broken_pipe(failure) => return Ok(()),
         // Nothing was read; or what was written of the last page is left out, or only its reader knows of it.
         Err(_) if copy.is_torn || pages.after() == from => return copied.map(drop),
@@ -96,6 +102,8 @@ struct Copy {
     destination: Destination,
     to: Option<Time>,
     events: u64,
+    /// Something was read that was logged at `to` or later.
+    leaves_out: bool,
     /// A page has been written in part.
     is_torn: bool,
     began: Instant,
@@ -130,6 +138,7 @@ impl Copy {
         for event in events {
             if let Some(to) = self.to {
                 let at = event.logged_at()?;
+                self.leaves_out |= at >= to;
                 if at >= to + SLACK {
                     return Ok(true);
                 }
