@@ -28,6 +28,8 @@ pub(super) enum Measurement {
     Deliveries(Scenario),
     /// Fill a log with orders, then measure scanning it for a key, single events, following its end, and its size
     Log(LogArgs),
+    /// Fill a log with orders, then measure replays of it to a webhook against the draining of a backlog of the same events
+    Replay(ReplayArgs),
 }
 
 /// Of deliveries.
@@ -168,6 +170,24 @@ pub(super) struct LogArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to replay; without it, one after the other
+    #[arg(long, value_enum)]
+    pub of: Option<Replayed>,
+}
+
+/// What is replayed.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replayed {
+    /// The most frequent key
+    Key,
+    /// The whole log
+    All,
 }
 
 impl BenchArgs {

@@ -14,7 +14,7 @@ pub use report::Report;
 
 use crate::failure::Failure;
 use crate::load::broker::{Broker, random};
-use args::{Measurement, Scenario};
+use args::{LogArgs, Measurement, Scenario};
 use std::io::Write;
 
 /// Runs the scenario that was asked for and prints its report.
@@ -24,20 +24,22 @@ use std::io::Write;
 pub async fn run(args: BenchArgs) -> Result<(), Failure> {
     let (report, as_json) = match args.into_measurement() {
         Measurement::Deliveries(scenario) => (deliveries(&scenario).await?, scenario.common().json),
-        Measurement::Log(args) => {
-            let faults = args.faults();
-            if !faults.is_empty() {
-                return Err(Failure::Configuration(faults));
-            }
-            let report = tokio::select! {
-                report = log::run(&args) => report?,
-                _ = tokio::signal::ctrl_c() => return Err(Failure::Interrupted),
-            };
-            (report, args.json)
-        }
+        Measurement::Log(args) => (of_log(&args, log::run(&args)).await?, args.json),
+        Measurement::Replay(args) => (of_log(&args.log, log::replay(&args)).await?, args.log.json),
     };
     print(&report, as_json)?;
     if report.holds() { Ok(()) } else { Err(Failure::Verdict) }
+}
+
+async fn of_log(args: &LogArgs, measured: impl Future<Output = Result<Report, Failure>>) -> Result<Report, Failure> {
+    let faults = args.faults();
+    if !faults.is_empty() {
+        return Err(Failure::Configuration(faults));
+    }
+    tokio::select! {
+        report = measured => report,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    }
 }
 
 async fn deliveries(scenario: &Scenario) -> Result<Report, Failure> {

@@ -1,7 +1,7 @@
 //! The commands that check a broker, on a real one.
 
 use crate::broker::{ADMIN_KEY, Site, relay};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::{Command, Output};
 
 async fn output(mut command: Command) -> Output {
@@ -92,6 +92,24 @@ async fn bench_fills_a_log_and_reads_it_and_does_so_again_where_it_was_kept() {
     let topic = first["settings"]["topic"].as_str().unwrap().to_owned();
     let again = bench(&["log", "--events", "10000", "--data", data, "--topic", &topic]).await;
     assert_eq!(again["delivered"]["events"], first["delivered"]["events"]);
+}
+
+#[tokio::test]
+async fn bench_replays_a_log_to_a_webhook_and_misses_nothing() {
+    let report = bench(&["replay", "--events", "3000"]).await;
+    assert_eq!(
+        report["checks"],
+        json!({ "orderViolations": 0, "lost": 0, "duplicates": 0, "strangers": 0 }),
+        "{report}"
+    );
+    let findings = report["findings"].as_array().unwrap();
+    let finding =
+        |name: &str| findings.iter().find(|finding| finding["name"] == name).unwrap()["value"].as_f64().unwrap() as u64;
+    assert_eq!(finding("the whole log"), 3000, "{report}");
+    let of_key = finding("the most frequent key");
+    assert!((100..300).contains(&of_key), "{report}");
+    // What was drained, and what was replayed.
+    assert_eq!(report["delivered"]["events"], 2 * (3000 + of_key), "{report}");
 }
 
 #[tokio::test]

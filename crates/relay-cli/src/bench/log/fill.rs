@@ -3,7 +3,7 @@
 
 use super::client::TopicClient;
 use crate::load::api::Api;
-use crate::load::corpus::{Corpus, partition_key};
+use crate::load::corpus::{Corpus, Order, partition_key};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
@@ -19,38 +19,50 @@ const BATCH: u64 = 200;
 /// and requests at once.
 const CONNECTIONS: usize = 8;
 
-/// Publishes so many orders. Answers how many a second were accepted.
-pub(super) async fn publish(api: &Api, topic: &str, corpus: Corpus, events: u64) -> anyhow::Result<f64> {
+/// Publishes so many orders, or those of one customer among them. Answers how many a second were accepted.
+pub(super) async fn publish(
+    api: &Api,
+    topic: &str,
+    corpus: Corpus,
+    events: u64,
+    only: Option<u32>,
+) -> anyhow::Result<f64> {
     let (began, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let style = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} events ({per_sec}, {eta} left)")?;
     let line = ProgressBar::new(events).with_style(style);
-    let mut workers = JoinSet::new();
+    let (mut workers, mut published) = (JoinSet::new(), 0);
     for _ in 0..CONNECTIONS {
         let mut client = TopicClient::open(api, topic).await?;
         let (next, line) = (Arc::clone(&next), line.clone());
         workers.spawn(async move {
+            let mut published = 0;
             loop {
                 let from = next.fetch_add(BATCH, Ordering::Relaxed);
                 let count = events.saturating_sub(from).min(BATCH);
                 if count == 0 {
-                    return anyhow::Ok(());
+                    return anyhow::Ok(published);
                 }
-                client.publish(&batch(corpus, from..from + count)).await?;
+                let of = |number: &u64| only.is_none_or(|only| corpus.customer(*number) == only);
+                let orders: Vec<Order> = (from..from + count).filter(of).map(|number| corpus.order(number)).collect();
+                if !orders.is_empty() {
+                    client.publish(&batch(&orders)).await?;
+                }
+                published += orders.len();
                 line.inc(count);
             }
         });
     }
     while let Some(ended) = workers.join_next().await {
-        ended??;
+        published += ended??;
     }
     line.finish_and_clear();
-    Ok(events as f64 / began.elapsed().as_secs_f64())
+    Ok(published as f64 / began.elapsed().as_secs_f64())
 }
 
-fn batch(corpus: Corpus, numbers: std::ops::Range<u64>) -> String {
+fn batch(orders: &[Order]) -> String {
     let mut text = String::from("[");
-    for number in numbers {
-        let (order, comma) = (corpus.order(number), if text.len() > 1 { "," } else { "" });
+    for order in orders {
+        let comma = if text.len() > 1 { "," } else { "" };
         // Writing to a text cannot fail.
         let _ = write!(
             text,

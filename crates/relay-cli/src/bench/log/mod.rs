@@ -1,10 +1,12 @@
-//! What a long log costs: to keep, to scan for a key, to find an event in, and to follow.
+//! What a long log costs: to keep, to scan for a key, to find an event in, to follow, and to replay.
 
+mod arrivals;
 mod client;
 mod fill;
 mod readings;
+mod replays;
 
-use super::args::LogArgs;
+use super::args::{LogArgs, ReplayArgs, Replayed};
 use super::report::{Accepted, Checks, Delivered, Finding, Memory, Percentiles, Report};
 use crate::failure::Failure;
 use crate::load::broker::{Broker, BrokerArgs, random};
@@ -14,41 +16,75 @@ use anyhow::Context;
 use client::TopicClient;
 use readings::Scan;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A log of the corpus, without a broker.
+struct Filled {
+    run: u64,
+    topic: String,
+    corpus: Corpus,
+    broker: BrokerArgs,
+    /// Its data folder, unless that is somebody else's.
+    data: Option<PathBuf>,
+    _temporary: Option<TemporaryFolder>,
+}
 
 /// Fills a log unless that is done, and measures it.
 ///
 /// # Errors
 /// If the broker cannot be started, or does not answer as it should.
 pub(super) async fn run(args: &LogArgs) -> Result<Report, Failure> {
-    let run = random();
-    let topic = args.topic.clone().unwrap_or_else(|| super::stage::topic_of(run));
-    let temporary = match (&args.broker.url, &args.broker.data) {
-        (None, None) => Some(TemporaryFolder::new("relay-run").context("no temporary folder can be made")?),
-        _ => None,
-    };
-    let data = temporary.as_ref().map(|folder| folder.path().join("data")).or_else(|| args.broker.data.clone());
-    let broker = BrokerArgs { data: data.clone(), ..args.broker.clone() };
-    let corpus = Corpus::new(args.seed);
-    let mut report = empty(args, &topic);
-    if args.topic.is_none() {
-        fill(args, &broker, &topic, corpus, &mut report).await?;
+    let (filled, mut report) = Filled::of(args, "log").await?;
+    if let Some(data) = &filled.data {
+        storage(args, data, &filled.topic, &mut report).await?;
     }
-    if let Some(data) = data.filter(|_| args.broker.url.is_none()) {
-        storage(args, &data, &topic, &mut report).await?;
-    }
-    let broker = Broker::open(&broker).await?;
-    measure(args, &broker, (&topic, run), corpus, &mut report).await?;
+    let broker = Broker::open(&filled.broker).await?;
+    measure(args, &broker, (&filled.topic, filled.run), filled.corpus, &mut report).await?;
     report.memory = broker.resident().map(Memory::from);
-    let closed = broker.close().await;
-    drop(temporary);
-    closed?;
+    broker.close().await?;
     Ok(report)
 }
 
-fn empty(args: &LogArgs, topic: &str) -> Report {
+/// Fills a log unless that is done, and measures replays of it.
+///
+/// # Errors
+/// If the broker cannot be started, or does not answer as it should.
+pub(super) async fn replay(args: &ReplayArgs) -> Result<Report, Failure> {
+    let (filled, mut report) = Filled::of(&args.log, "replay").await?;
+    if let Some(data) = &filled.data {
+        fill::log_command("compact", data).await?;
+    }
+    let all = [Replayed::Key, Replayed::All];
+    for of in all.into_iter().filter(|of| args.of.is_none_or(|only| only == *of)) {
+        replays::measure(&filled, args.log.events, of, &mut report).await?;
+    }
+    Ok(report)
+}
+
+impl Filled {
+    /// Fills a log, unless that is done.
+    async fn of(args: &LogArgs, scenario: &'static str) -> Result<(Filled, Report), Failure> {
+        let run = random();
+        let topic = args.topic.clone().unwrap_or_else(|| super::stage::topic_of(run));
+        let temporary = match (&args.broker.url, &args.broker.data) {
+            (None, None) => Some(TemporaryFolder::new("relay-run").context("no temporary folder can be made")?),
+            _ => None,
+        };
+        let data = temporary.as_ref().map(|folder| folder.path().join("data")).or_else(|| args.broker.data.clone());
+        let broker = BrokerArgs { data: data.clone(), ..args.broker.clone() };
+        let corpus = Corpus::new(args.seed);
+        let mut report = empty(scenario, args, &topic);
+        if args.topic.is_none() {
+            fill(args, &broker, &topic, corpus, &mut report).await?;
+        }
+        let data = data.filter(|_| args.broker.url.is_none());
+        Ok((Filled { run, topic, corpus, broker, data, _temporary: temporary }, report))
+    }
+}
+
+fn empty(scenario: &'static str, args: &LogArgs, topic: &str) -> Report {
     Report {
-        scenario: "log",
+        scenario,
         version: env!("CARGO_PKG_VERSION"),
         settings: json!({ "events": args.events, "seed": args.seed, "size": ORDER_BYTES, "topic": topic }),
         accepted: Accepted::default(),
@@ -69,7 +105,7 @@ async fn fill(
 ) -> Result<(), Failure> {
     let broker = Broker::open(broker).await?;
     broker.api.create_topic(topic).await?;
-    let per_second = fill::publish(&broker.api, topic, corpus, args.events).await?;
+    let per_second = fill::publish(&broker.api, topic, corpus, args.events, None).await?;
     report.accepted = Accepted { events: args.events, per_second, ..Accepted::default() };
     if let Some(memory) = broker.resident().map(Memory::from) {
         report.findings.push(Finding { name: "memory while filled", value: memory.peak_mib, unit: "MiB" });
