@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
@@ -41,8 +43,9 @@ class Cloud:
         self.endpoint = start_sh("up")
         self.variables = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"}
         self.variables |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-        services = ("sqs", "s3", "logs", "cloudformation", "events", "lambda")
-        self.sqs, self.s3, self.logs, self.formation, self.events, self.functions = map(self._client, services)
+        services = ("sqs", "s3", "dynamodb", "logs", "cloudformation", "events", "lambda")
+        clients = map(self._client, services)
+        self.sqs, self.s3, self.dynamodb, self.logs, self.formation, self.events, self.functions = clients
         self.outputs: dict[str, str] = {}
         self.names: dict[str, str] = {}
 
@@ -68,13 +71,16 @@ class Cloud:
         resources = self.formation.describe_stack_resources(StackName=STACK)["StackResources"]
         self.names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
 
-    def admin_key(self) -> str:
-        """Makes the first key with the command that an operator has."""
+    def relay(self, *args: str | Path) -> str:
+        """Runs a command that an operator has; what it printed."""
         relay = os.environ.get("RELAY_BIN", ROOT / "target" / "release" / "relay")
-        command = [relay, "aws", "admin-key", "--stack", STACK]
-        done = subprocess.run(command, env=os.environ | self.variables, capture_output=True, text=True)
-        assert done.returncode == 0, f"no admin key was made:\n{done.stderr}"
+        done = subprocess.run([relay, *args], env=os.environ | self.variables, capture_output=True, text=True)
+        assert done.returncode == 0, f"relay {args} failed:\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def admin_key(self) -> str:
+        """Makes the first key."""
+        return self.relay("aws", "admin-key", "--stack", STACK)
 
     def logs_of(self, function: str, lines: int = 40) -> str:
         """The last lines that a function wrote, by its name in the template."""
@@ -112,6 +118,40 @@ class Cloud:
             yield
         finally:
             self.events.enable_rule(**rule)
+
+    def age_topic(self, name: str, age: timedelta) -> None:
+        """Makes a topic look as if it had been made earlier: a reader begins with the topic's own time."""
+        key = {"pk": {"S": "TOPICS"}, "sk": {"S": name}}
+        table = self.outputs["TableName"]
+        item = self.dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"]
+        kept = json.loads(item["rec"]["S"])
+        kept["record"]["createdAt"] -= int(age.total_seconds() * 1000)
+        self.dynamodb.update_item(
+            TableName=table,
+            Key=key,
+            UpdateExpression="SET rec = :rec",
+            ExpressionAttributeValues={":rec": {"S": json.dumps(kept)}},
+        )
+
+    def age_log(self, topic_id: str, age: timedelta) -> int:
+        """Makes what was logged of a topic look older: moves its items. Answers how many there were."""
+        table = self.outputs["TableName"]
+        moved = 0
+        for page in self.dynamodb.get_paginator("scan").paginate(TableName=table):
+            for item in page["Items"]:
+                # The time in ms, and what makes it unique: docs in crates/relay-aws/src/log.
+                at, dash, unique = item["sk"]["S"].partition("-")
+                if item["pk"]["S"].startswith(f"LOG#{topic_id}#") and dash and at.isdigit():
+                    older = int(at) - int(age.total_seconds() * 1000)
+                    self.dynamodb.put_item(TableName=table, Item=item | {"sk": {"S": f"{older:013}-{unique}"}})
+                    self.dynamodb.delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
+                    moved += 1
+        return moved
+
+    def objects(self, prefix: str) -> list[str]:
+        """The keys of what lies in the bucket."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.outputs["BucketName"], Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def sweep(self) -> None:
         """Calls sweep, and waits until it is done."""

@@ -73,6 +73,10 @@ class Relay:
         """Attempts, held lanes or dead letters of a subscription."""
         return self.call("GET", f"/v1/subscriptions/{subscription['id']}/{what}", 200)["items"]
 
+    def log(self, topic: str) -> list[dict]:
+        """The first events of a topic's log."""
+        return self.call("GET", f"/v1/topics/{topic}/events?after=earliest", 200)["items"]
+
     def act(self, subscription: dict, action: str, expect: int = 200, fields: dict | None = None):
         return self.call("POST", f"/v1/subscriptions/{subscription['id']}/{action}", expect, fields)
 
