@@ -17,11 +17,13 @@ use relay_powercut::Disk;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::RwLock;
 
 const TOPICS: [&str; 2] = ["orders", "bills"];
 const PUBLISHERS: usize = 4;
 const KEYS: usize = 3;
-/// Much less than the five minutes for which the same pack is recognised.
+/// Much less than the five minutes for which the same pack is recognised. Time goes on in leaps meanwhile, but in none
+/// while something is sent.
 const REPEATABLE: Duration = Duration::from_secs(100);
 
 /// How much is done, and how large it is.
@@ -54,6 +56,8 @@ struct Stage<'a> {
     disk: &'a Disk,
     clock: &'a ManualClock,
     sends: &'a RefCell<Sends>,
+    /// Whoever sends reads it, and whoever leaps in time writes it.
+    leaps: &'a RwLock<()>,
     kept_since: Time,
     load: Load,
     round: u64,
@@ -83,8 +87,8 @@ impl Ledger {
     pub async fn work(&mut self, world: &World, ports: &Ports, load: Load, random: &mut StdRng) -> Result<(), Fault> {
         self.rounds += 1;
         let Ledger { sends, lanes, records, kept_since, rounds } = self;
-        let (disk, clock) = (&world.disk, &*world.clock);
-        let stage = Stage { ports, disk, clock, sends, kept_since: *kept_since, load, round: *rounds };
+        let (disk, clock, leaps) = (&world.disk, &*world.clock, &RwLock::new(()));
+        let stage = Stage { ports, disk, clock, sends, leaps, kept_since: *kept_since, load, round: *rounds };
         let mut seed = || StdRng::seed_from_u64(random.random());
         let publish = join_all((0..PUBLISHERS).map(|number| stage.publish(number, seed())).collect::<Vec<_>>());
         let dispatch = stage.dispatch(seed());
@@ -149,6 +153,7 @@ impl Stage<'_> {
             if !self.disk.is_on() {
                 break;
             }
+            let _no_leap = self.leaps.read().await;
             self.clock.advance(Duration::from_millis(random.random_range(0..5)));
             let fresh = |key: usize, random: &mut StdRng| {
                 let small = random.random_ratio(3, 4) && self.load.bytes < 50_000;
@@ -195,6 +200,7 @@ impl Stage<'_> {
             }
             if random.random_ratio(1, 30) {
                 // What is in flight becomes visible again.
+                let _nobody_sends = self.leaps.write().await;
                 self.clock.advance(relay_core::limits::VISIBILITY);
             }
             let messages = match self.ports.queue.receive(random.random_range(1..10)).await {
