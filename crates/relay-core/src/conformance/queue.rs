@@ -36,6 +36,7 @@ pub async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         sequences_rise_across_crashes,
         receives_are_counted_across_a_crash,
         the_lag_is_what_is_not_acknowledged,
+        a_queue_that_is_the_log_tells_what_is_acknowledged,
     );
 }
 
@@ -447,4 +448,17 @@ async fn the_lag_is_what_is_not_acknowledged<H: Harness>(harness: &H) {
     acknowledge(&*queue, &taken).await;
     drain(&*queue).await;
     assert_eq!(queue.lag().await.unwrap().messages, 0);
+}
+
+async fn a_queue_that_is_the_log_tells_what_is_acknowledged<H: Harness>(harness: &H) {
+    let queue = harness.ports().queue;
+    for key in ["a", "b"] {
+        send(&*queue, pack("orders", key, &[key])).await;
+    }
+    let messages = receive(&*queue, 2).await;
+    let told = |of: usize| messages[of].position.map(|position| queue.has_acknowledged(position));
+    assert_ne!(told(0), Some(true), "it may come again");
+    acknowledge(&*queue, &messages[..1]).await;
+    assert_ne!(told(0), Some(false), "it is done");
+    assert_ne!(told(1), Some(true), "the other one is not");
 }

@@ -81,4 +81,10 @@ pub trait EventQueue: Send + Sync {
     /// # Errors
     /// If the queue cannot be asked.
     async fn lag(&self) -> Result<QueueLag, PortError>;
+
+    /// True if the message that lies at a position of the log is acknowledged. A queue that is not one with the log
+    /// knows that of none.
+    fn has_acknowledged(&self, _position: LogPosition) -> bool {
+        false
+    }
 }

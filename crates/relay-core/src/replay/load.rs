@@ -22,8 +22,8 @@ pub(super) struct Load<'a> {
     pub subscription: &'a Subscription,
     /// Events that it leaves out are not wanted.
     pub from: Cursor,
-    /// What was logged since may still have been queued when the load began. It is loaded whatever was known of it, and
-    /// though it lie before the start: what follows it in its lane must not be delivered first.
+    /// What was logged since may still have been queued when the load began. Unless it is acknowledged by now, it is
+    /// loaded though it lie before the start: what follows it in its lane must not be delivered first.
     pub queued_since: Option<Time>,
     pub until: Option<Until>,
     pub key: Option<&'a PartitionKey>,
@@ -88,7 +88,8 @@ impl Load<'_> {
         if self.subscription.skipped_from.is_some_and(|from| entry.position >= from) {
             return (0, count); // it is in no backlog, and nowhere else
         }
-        let may_be_queued = self.queued_since.is_some_and(|since| entry.position.at >= since);
+        let may_be_queued = self.queued_since.is_some_and(|since| entry.position.at >= since)
+            && !self.ports.queue.has_acknowledged(entry.position);
         let next = if may_be_queued { 0 } else { self.from.first_unread(shard, entry) };
         (next, self.until.map_or(count, |until| until.wanted(entry)))
     }

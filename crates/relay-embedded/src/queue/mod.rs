@@ -200,6 +200,10 @@ impl Queue {
         Some(state.acks.first_unset(1)).filter(|first| *first <= state.last)
     }
 
+    fn has_acknowledged(&self, position: u64) -> bool {
+        lock(&self.state).acks.contains(position)
+    }
+
     /// Those of some positions that are acknowledged.
     pub(crate) fn acknowledged(&self, positions: &[u64]) -> Vec<u64> {
         let state = lock(&self.state);

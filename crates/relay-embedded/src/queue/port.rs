@@ -207,4 +207,8 @@ impl EventQueue for QueuePort {
         let now = self.clock.now();
         Ok(QueueLag { messages, oldest: oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)) })
     }
+
+    fn has_acknowledged(&self, position: LogPosition) -> bool {
+        self.queue.has_acknowledged(position.unique)
+    }
 }

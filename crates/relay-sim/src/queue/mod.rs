@@ -10,6 +10,7 @@ use crate::simulated::{Shape, Simulated};
 use async_trait::async_trait;
 use relay_core::pack::Pack;
 use relay_core::ports::{EventQueue, Message, PortError, QueueLag, Receipt, Sent};
+use relay_core::replay_id::LogPosition;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,5 +94,9 @@ impl EventQueue for Simulated {
             Ok(QueueLag { messages, oldest: age })
         };
         self.gate.call("queue.lag", &(), look).await
+    }
+
+    fn has_acknowledged(&self, position: LogPosition) -> bool {
+        self.stores.shape == Shape::One && !locked(&self.stores.queue).has_at(position)
     }
 }

@@ -208,6 +208,11 @@ impl QueueStore {
         self.entries().any(|entry| entry.sequence == sequence)
     }
 
+    /// True if the message that lies at a position of the log is not acknowledged.
+    pub fn has_at(&self, position: LogPosition) -> bool {
+        self.entries().any(|entry| entry.position == Some(position))
+    }
+
     pub fn history(&self) -> &[Queued] {
         &self.history
     }
