@@ -90,7 +90,13 @@ impl Load<'_> {
         }
         let may_be_queued = self.queued_since.is_some_and(|since| entry.position.at >= since)
             && !self.ports.queue.has_acknowledged(entry.position);
-        let next = if may_be_queued { 0 } else { self.from.first_unread(shard, entry) };
+        let next = if may_be_queued {
+            0
+        } else if entry.position <= self.from.after_in(shard) {
+            count // it is older than the start, and was read only since others may be queued
+        } else {
+            self.from.first_unread(shard, entry)
+        };
         (next, self.until.map_or(count, |until| until.wanted(entry)))
     }
 

@@ -58,6 +58,25 @@ async fn a_long_pause_costs_no_write_and_ends_with_everything_in_order() {
 }
 
 #[tokio::test]
+async fn what_was_done_with_before_a_pause_does_not_come_when_it_ends() {
+    let broker = Broker::with_orders().await;
+    broker.publish("a", Some("k")).await;
+    broker.work().await;
+    let path = broker.subscribe(json!({})).await;
+    broker.publish("b", Some("l")).await;
+    // Dispatch is an hour behind with it, and the topic has no news.
+    broker.wait(3_600);
+    broker.post(&format!("{path}/pause"), json!({})).await;
+    broker.wait(200);
+    Sweeper::new(broker.ports.clone()).run().await;
+    let in_flight = broker.ports.queue.receive(10).await.unwrap();
+    assert_eq!(in_flight.len(), 1);
+    broker.post(&format!("{path}/resume"), json!({})).await;
+    broker.work().await;
+    assert_eq!(broker.delivered(), ["b"], "the other is older than the subscription");
+}
+
+#[tokio::test]
 async fn a_rewind_of_what_has_skipped_delivers_that_too() {
     let broker = Broker::with_orders().await;
     let path = broker.subscribe(json!({})).await;
