@@ -76,18 +76,15 @@ impl Index {
         Index { v: VERSION, topic, topic_id, shard, events: 0, raw_bytes: 0, frames: Vec::new(), keys: Vec::new() }
     }
 
-    /// The frames that hold what lies after a position, in order.
-    pub fn after(&self, position: LogPosition) -> &[Frame] {
+    /// The frames that hold what lies after a position, in order: of those only the ones that may hold a key, if one is
+    /// given.
+    pub fn after(&self, position: LogPosition, only: Option<&LaneKey>) -> impl Iterator<Item = &Frame> {
         let first = self.frames.partition_point(|frame| frame.last <= position);
-        &self.frames[first..]
-    }
-
-    /// Those of them that may hold a key, too.
-    pub fn after_of(&self, position: LogPosition, key: &LaneKey) -> impl Iterator<Item = &Frame> {
-        let after = self.after(position);
-        let first = self.frames.len() - after.len();
-        let may_hold = move |place: usize| self.keys.get(place).is_none_or(|keys| keys.may_hold(key));
-        after.iter().enumerate().filter(move |(place, _)| may_hold(first + place)).map(|(_, frame)| frame)
+        let may_hold = move |place: usize| match (only, self.keys.get(place)) {
+            (Some(key), Some(keys)) => keys.may_hold(key),
+            _ => true,
+        };
+        self.frames.iter().enumerate().skip(first).filter(move |(place, _)| may_hold(*place)).map(|(_, frame)| frame)
     }
 
     /// Position of its last entry.

@@ -24,4 +24,4 @@ pub use build::{Builder, Built};
 pub use index::{Frame, Index, MAX_INDEX_BYTES, index_of};
 pub use keys::FrameKeys;
 pub use path::{path_of, retention_of};
-pub use read::{entries_of, entries_of_key};
+pub use read::entries_of;

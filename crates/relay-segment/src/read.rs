@@ -43,12 +43,25 @@ impl Lines<'_> {
     }
 }
 
-/// The entries of a frame, given its bytes.
+/// The entries of a frame, given its bytes, or those of a key: then what is answered does not keep the frame in memory.
 ///
 /// # Errors
 /// `Corrupt`, naming the segment, if these are not the bytes that were written.
-pub fn entries_of(name: &str, index: &Index, frame: &Frame, bytes: &[u8]) -> Result<Vec<LogEntry>, PortError> {
+pub fn entries_of(
+    name: &str,
+    index: &Index,
+    frame: &Frame,
+    bytes: &[u8],
+    only: Option<&LaneKey>,
+) -> Result<Vec<LogEntry>, PortError> {
     let lines = Lines::of(name, frame, bytes)?;
+    match only {
+        Some(key) => of_key(&lines, index, key),
+        None => all(&lines, index),
+    }
+}
+
+fn all(lines: &Lines<'_>, index: &Index) -> Result<Vec<LogEntry>, PortError> {
     let (mut entries, mut start) = (Vec::new(), 0);
     for end in memchr::memchr_iter(b'\n', &lines.text) {
         let line = lines.read(&lines.text.slice(start..end))?;
@@ -58,18 +71,8 @@ pub fn entries_of(name: &str, index: &Index, frame: &Frame, bytes: &[u8]) -> Res
     Ok(entries)
 }
 
-/// Those of a key. Lines of others are not looked into, and what is answered does not keep the frame in memory.
-///
-/// # Errors
-/// `Corrupt`, naming the segment, if these are not the bytes that were written.
-pub fn entries_of_key(
-    name: &str,
-    index: &Index,
-    frame: &Frame,
-    bytes: &[u8],
-    key: &LaneKey,
-) -> Result<Vec<LogEntry>, PortError> {
-    let lines = Lines::of(name, frame, bytes)?;
+/// Lines of other keys are not looked into.
+fn of_key(lines: &Lines<'_>, index: &Index, key: &LaneKey) -> Result<Vec<LogEntry>, PortError> {
     let mark = line::mark_of(key);
     let mark = memmem::Finder::new(&mark);
     let (mut entries, mut rest) = (Vec::new(), &lines.text[..]);
@@ -159,10 +162,12 @@ mod tests {
         &built.bytes[frame.offset as usize..(frame.offset + frame.bytes) as usize]
     }
 
-    fn read_after(built: &Built, position: LogPosition) -> Vec<LogEntry> {
-        let frames = built.index.after(position).iter();
-        let entries = frames.flat_map(|frame| entries_of("s", &built.index, frame, frame_bytes(built, frame)).unwrap());
-        entries.filter(|entry| entry.position > position).collect()
+    /// What lies after a position, or what a key has there; and from how many frames.
+    fn read(built: &Built, position: LogPosition, only: Option<&LaneKey>) -> (Vec<LogEntry>, usize) {
+        let frames: Vec<_> = built.index.after(position, only).collect();
+        let read = |frame: &&Frame| entries_of("s", &built.index, frame, frame_bytes(built, frame), only).unwrap();
+        let entries = frames.iter().flat_map(read).filter(|entry| entry.position > position).collect();
+        (entries, frames.len())
     }
 
     #[test]
@@ -171,17 +176,10 @@ mod tests {
         let built = built(&entries);
         assert!(built.index.frames.len() > 3);
         assert_eq!(built.index.events, entries.iter().map(|entry| entry.pack.events.len() as u64).sum::<u64>());
-        assert_eq!(read_after(&built, LogPosition::default()), entries);
+        assert_eq!(read(&built, LogPosition::default(), None).0, entries);
         for from in [0, 1, 57, 150, 298, 299] {
-            assert_eq!(read_after(&built, entries[from].position), entries[from + 1..]);
+            assert_eq!(read(&built, entries[from].position, None).0, entries[from + 1..]);
         }
-    }
-
-    fn of_key(built: &Built, position: LogPosition, key: &LaneKey) -> (Vec<LogEntry>, usize) {
-        let frames: Vec<_> = built.index.after_of(position, key).collect();
-        let read = |frame: &&Frame| entries_of_key("s", &built.index, frame, frame_bytes(built, frame), key).unwrap();
-        let entries = frames.iter().flat_map(read).filter(|entry| entry.position > position).collect();
-        (entries, frames.len())
     }
 
     fn key(text: &str) -> LaneKey {
@@ -211,7 +209,7 @@ mod tests {
                     .filter(|entry| entry.position > after && entry.pack.key == key(name))
                     .cloned()
                     .collect();
-                let (found, frames) = of_key(&built, after, &key(name));
+                let (found, frames) = read(&built, after, Some(&key(name)));
                 assert!(found == expected, "{name} after {after:?}");
                 assert!(name.starts_with('k') || frames <= 2, "{frames} frames for {name}");
             }
@@ -223,7 +221,7 @@ mod tests {
         let entries: Vec<_> = (0..300).map(|number| entry(number, 1, 900)).collect();
         let built = built(&entries);
         let mut text: serde_json::Value = serde_json::from_str(&built.index.encode().unwrap()).unwrap();
-        let all = of_key(&built, LogPosition::default(), &key("k3"));
+        let all = read(&built, LogPosition::default(), Some(&key("k3")));
         assert_eq!(all.0.len(), 60);
         let frames = built.index.frames.len();
         for known in [0, 1, frames - 1] {
@@ -231,12 +229,12 @@ mod tests {
             keys.truncate(known);
             keys.iter_mut().for_each(|keys| *keys = "".into());
             let index = Index::decode(text.to_string().as_bytes()).unwrap();
-            assert_eq!(index.after_of(LogPosition::default(), &key("k3")).count(), frames - known);
+            assert_eq!(index.after(LogPosition::default(), Some(&key("k3"))).count(), frames - known);
             text["keys"] = serde_json::to_value(vec![""; frames]).unwrap();
         }
         text.as_object_mut().unwrap().remove("keys");
         let index = Index::decode(text.to_string().as_bytes()).unwrap();
-        assert_eq!(of_key(&Built { index, ..built }, LogPosition::default(), &key("k3")), (all.0, frames));
+        assert_eq!(read(&Built { index, ..built }, LogPosition::default(), Some(&key("k3"))), (all.0, frames));
     }
 
     #[test]
@@ -247,7 +245,7 @@ mod tests {
             entry
         });
         let built = built(&entries.collect::<Vec<_>>());
-        let (found, frames) = of_key(&built, LogPosition::default(), &key("key-150000"));
+        let (found, frames) = read(&built, LogPosition::default(), Some(&key("key-150000")));
         assert_eq!(found.len(), 1);
         assert!(frames < built.index.frames.len() / 2);
     }
@@ -291,9 +289,9 @@ mod tests {
         let middle = damaged.len() / 2;
         damaged[middle] ^= 0xff;
         for bytes in [&damaged[..], &damaged[..middle], &[]] {
-            let error = entries_of("events/a.jsonl.zst", &built.index, &first, bytes).unwrap_err();
+            let error = entries_of("events/a.jsonl.zst", &built.index, &first, bytes, None).unwrap_err();
             assert!(error.to_string().contains("events/a.jsonl.zst"), "{error}");
         }
-        assert!(!entries_of("s", &built.index, &second, frame_bytes(&built, &second)).unwrap().is_empty());
+        assert!(!entries_of("s", &built.index, &second, frame_bytes(&built, &second), None).unwrap().is_empty());
     }
 }

@@ -10,7 +10,7 @@ use relay_core::pack::LaneKey;
 use relay_core::ports::{LogEntry, LogPage, PortError};
 use relay_core::replay_id::LogPosition;
 use relay_core::time::Time;
-use relay_segment::{Frame, Index, entries_of, entries_of_key, index_of};
+use relay_segment::{Frame, Index, entries_of, index_of};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,10 +97,7 @@ impl Segments {
         only: Option<&LaneKey>,
     ) -> Result<Vec<LogEntry>, PortError> {
         let bytes = self.bytes(segment, frame.offset..frame.offset + frame.bytes).await?;
-        match only {
-            Some(key) => entries_of_key(&segment.path, index, frame, &bytes, key),
-            None => entries_of(&segment.path, index, frame, &bytes),
-        }
+        entries_of(&segment.path, index, frame, &bytes, only)
     }
 
     /// The first segment of a shard that holds what lies after a position.
@@ -133,12 +130,8 @@ impl Segments {
         let segment = self.first_after(partition, after, now).await?;
         let Some(segment) = segment.filter(|segment| segment.first.at < until) else { return Ok(None) };
         let index = self.index(&segment).await?;
-        let frames: Vec<&Frame> = match only {
-            Some(key) => index.after_of(after, key).collect(),
-            None => index.after(after).iter().collect(),
-        };
         let (mut entries, mut bytes, mut through) = (Vec::new(), 0, index.last());
-        for frame in frames {
+        for frame in index.after(after, only) {
             let found = self.entries(&segment, &index, frame, only).await?;
             entries.extend(found.into_iter().filter(|entry| entry.position > after));
             bytes += frame.raw_bytes;

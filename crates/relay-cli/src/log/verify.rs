@@ -118,7 +118,7 @@ fn check(found: &mut Found, name: &str, file: &Path) -> Result<(), String> {
             return Err(format!("{name}: it is cut off"));
         };
         topic.raw_bytes += frame.raw_bytes;
-        let entries = match entries_of(name, &index, frame, of_frame) {
+        let entries = match entries_of(name, &index, frame, of_frame, None) {
             Ok(entries) => entries,
             Err(error) => {
                 found.faults.push(error.to_string());

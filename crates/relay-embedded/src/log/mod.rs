@@ -21,7 +21,6 @@ use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
-use relay_segment::Frame;
 use rusqlite::{Connection, Row, params};
 use segments::{Segment, Segments, first_after, newest_before};
 use std::sync::{Arc, Mutex};
@@ -159,12 +158,8 @@ fn of_segment(
     only: Option<&LaneKey>,
 ) -> Result<(Vec<LogEntry>, LogPosition), PortError> {
     let index = &segment.index;
-    let frames: Vec<&Frame> = match only {
-        Some(key) => index.after_of(after, key).collect(),
-        None => index.after(after).iter().collect(),
-    };
     let (mut opened, mut entries, mut events, mut bytes) = (None, Vec::new(), 0, 0);
-    for frame in frames {
+    for frame in index.after(after, only) {
         let opened = match &mut opened {
             Some(opened) => opened,
             none => none.insert(segments.open(segment)?),

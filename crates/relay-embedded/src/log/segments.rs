@@ -9,7 +9,7 @@ use relay_core::metrics;
 use relay_core::pack::LaneKey;
 use relay_core::ports::{LogEntry, PortError};
 use relay_core::replay_id::LogPosition;
-use relay_segment::{Frame, Index, entries_of, entries_of_key};
+use relay_segment::{Frame, Index, entries_of};
 use rusqlite::{Connection, params};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -119,10 +119,7 @@ impl Opened {
         };
         read().map_err(|error| unreadable(&self.path, &error))?;
         metrics::segment_read();
-        match only {
-            Some(key) => entries_of_key(&self.path, index, frame, &bytes, key),
-            None => entries_of(&self.path, index, frame, &bytes),
-        }
+        entries_of(&self.path, index, frame, &bytes, only)
     }
 }
 
