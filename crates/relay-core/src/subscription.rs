@@ -187,6 +187,9 @@ impl Subscription {
             (Active | Paused | Suspended, Change::Disable) => Disabled,
             _ => return None,
         };
+        if status == Active && self.skipped_from.is_some() && self.rewind.is_some() {
+            return None; // one key is rewound, and catching up would take its place
+        }
         let mut next = self.clone();
         next.status = status;
         next.status_reason = reason.map(str::to_owned);

@@ -23,7 +23,7 @@ impl Simulated {
         let mut rewinds = locked(&self.stores.rewinds);
         let ended = before.as_ref().and_then(|before| before.rewind.as_ref());
         if let Some(rewind) = ended
-            && after.rewind.is_none()
+            && after.rewind.as_ref().is_none_or(|next| next.job != rewind.job)
             && let Some(logged) = rewinds.begun.remove(&rewind.job)
         {
             let received = self.endpoints().with_received(<[Received]>::len);

@@ -96,10 +96,14 @@ pub async fn replay(ports: &Ports, subscription: &Subscription, id: &str) -> Res
 /// that was cancelled changes nothing.
 ///
 /// # Errors
-/// If there is no such replay, or it is over; if it cannot be written.
+/// If there is no such replay, or it is over; if it catches up, without which events would be lost; if it cannot be
+/// written.
 pub async fn cancel_replay(ports: &Ports, subscription: &Subscription, id: &str) -> Result<(), Refused> {
     let cancelled = rewrite(ports, &subscription.id, |stored| {
         let mine = stored.rewind.as_ref().filter(|rewind| rewind.job == id).ok_or(Refused::ReplayOver)?;
+        if mine.joins {
+            return Err(Refused::WrongStatus(stored.status));
+        }
         let rewind = Some(Rewind { is_cancelled: true, ..mine.clone() });
         Ok::<_, Refused>(Subscription { rewind, ..stored.clone() })
     })

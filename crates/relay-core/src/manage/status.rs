@@ -10,7 +10,8 @@ use crate::subscription::{Change, Status, Subscription};
 /// If it is `resuming`, the job that makes its lanes due is still to be run.
 ///
 /// # Errors
-/// If there is no such subscription; if the change means nothing in its status; if it cannot be written.
+/// If there is no such subscription; if the change means nothing in its status, or has to wait for a replay of one key;
+/// if it cannot be written.
 pub async fn change_status(ports: &Ports, id: &SubscriptionId, change: Change) -> Result<Subscription, Refused> {
     rewrite(ports, id, |stored| {
         let asked_for = match change {
@@ -23,7 +24,10 @@ pub async fn change_status(ports: &Ports, id: &SubscriptionId, change: Change) -
             // The version is raised by the write itself.
             Some(next) => Ok(Subscription { version: stored.version, ..next }),
             None if asked_for == Some(stored.lasting_status()) => Ok(stored.clone()),
-            None => Err(Refused::WrongStatus(stored.status)),
+            None => Err(match &stored.rewind {
+                Some(rewind) if asked_for == Some(Status::Active) => Refused::ReplayUnderWay(rewind.job.clone()),
+                _ => Refused::WrongStatus(stored.status),
+            }),
         }
     })
     .await

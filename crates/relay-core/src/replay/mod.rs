@@ -232,7 +232,7 @@ impl Subscription {
         })
     }
 
-    /// The record after its rewind has ended; none if it has none.
+    /// The record after all of its rewind was loaded; none if it has none.
     pub fn loaded(&self, now: Time) -> Option<Subscription> {
         let rewind = self.rewind.clone()?;
         let status = if rewind.key.is_some() { self.status } else { rewind.then };
@@ -250,6 +250,26 @@ impl Subscription {
             resuming_key: if resumes_all { None } else { rewind.key },
             rewind: None,
             ..self.clone()
+        })
+    }
+
+    /// The record after its rewind has ended before all was loaded, for a reason if that is a fault; none if it has none.
+    ///
+    /// What it has skipped is in no backlog, and still to be caught up with: at once if it is to be active, or when
+    /// somebody resumes it. A fault in that very load is nothing to pass over: it is disabled until somebody has seen it.
+    pub(crate) fn given_up(&self, fault: Option<&str>, now: Time) -> Option<Subscription> {
+        let (rewind, ended) = (self.rewind.as_ref()?, self.loaded(now)?);
+        if self.skipped_from.is_none() || rewind.key.is_some() {
+            return Some(ended);
+        }
+        let skipping = Subscription { skipped_from: self.skipped_from, ..ended };
+        Some(match (skipping.status, rewind.joins) {
+            (Status::Active, false) => skipping.joining(now),
+            (Status::Active, true) => {
+                let reason = fault.map(|fault| format!("it cannot catch up: {fault}"));
+                Subscription { status: Status::Disabled, status_reason: reason, resuming: false, ..skipping }
+            }
+            _ => skipping,
         })
     }
 

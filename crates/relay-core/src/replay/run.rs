@@ -8,7 +8,8 @@ use crate::limits::{CLOCK_ERROR, LEASE, VISIBILITY};
 use crate::names::SubscriptionId;
 use crate::ports::{Expect, PortError, Ports};
 use crate::replay_id::LogPosition;
-use crate::subscription::Subscription;
+use crate::subscription::{Status, Subscription};
+use crate::system_event::{self, SubscriptionEvent};
 use crate::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,19 +25,21 @@ const MOMENT: Duration = Duration::from_millis(250);
 /// # Errors
 /// If a store fails; sweep goes on with the job then.
 pub async fn run(ports: &Ports, id: &SubscriptionId, until: Option<Time>) -> Result<(), PortError> {
-    let Some(mut work) = Work::take(ports, id).await? else { return Ok(()) };
-    let ended = work.load(until).await;
-    let result = match ended {
-        Ok(End::Loaded) => return work.finish(ReplayState::Done, None).await,
-        Ok(End::Cancelled) => return work.finish(ReplayState::Cancelled, None).await,
-        Err(PortError::Corrupt(reason)) => return work.finish(ReplayState::Failed, Some(reason)).await,
-        Ok(End::Lost) => return Ok(()),
-        Ok(End::Later) => Ok(()),
-        Err(error) => Err(error),
-    };
-    // Whoever comes next need not wait for the end of the lease.
-    work.replay.lease = None;
-    work.write().await.and(result)
+    // One that is given up may be followed by a catch-up.
+    while let Some(mut work) = Work::take(ports, id).await? {
+        let (state, fault) = match work.load(until).await {
+            Ok(End::Loaded) => (ReplayState::Done, None),
+            Ok(End::Cancelled) => (ReplayState::Cancelled, None),
+            Err(PortError::Corrupt(fault)) => (ReplayState::Failed, Some(fault)),
+            Ok(End::Lost) => return Ok(()),
+            Ok(End::Later) => return work.leave().await,
+            Err(error) => return work.leave().await.and(Err(error)),
+        };
+        if !work.finish(state, fault).await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// How working on it ended.
@@ -186,24 +189,42 @@ impl<'a> Work<'a> {
         Ok(end)
     }
 
+    /// Whoever comes next need not wait for the end of the lease.
+    async fn leave(mut self) -> Result<(), PortError> {
+        self.replay.lease = None;
+        self.write().await
+    }
+
     /// Writes the record's end, and only then the subscription's: in between sweep would write the latter again.
-    async fn finish(mut self, state: ReplayState, reason: Option<String>) -> Result<(), PortError> {
+    /// Answers whether another job follows.
+    async fn finish(mut self, state: ReplayState, fault: Option<String>) -> Result<bool, PortError> {
         self.replay.state = state;
-        self.replay.reason = reason;
+        self.replay.reason = fault;
         self.replay.finished_at = Some(self.ports.clock.now());
         self.replay.lease = None;
         match self.write().await {
-            Err(PortError::Conflict) => return Ok(()),
+            Err(PortError::Conflict) => return Ok(false),
             other => other?,
         }
-        let (ports, id) = (self.ports, &self.subscription.id);
+        let is_stuck = self.rewind.joins && state == ReplayState::Failed;
+        let (ports, id, fault) = (self.ports, &self.subscription.id, self.replay.reason.as_deref());
         let written = edit(ports, id, |stored| {
             let is_mine = stored.rewind.as_ref().is_some_and(|rewind| rewind.job == self.rewind.job);
-            if is_mine && stored.deleted_at.is_none() { stored.loaded(ports.clock.now()) } else { None }
+            match state {
+                _ if !is_mine || stored.deleted_at.is_some() => None,
+                ReplayState::Done => stored.loaded(ports.clock.now()),
+                _ => stored.given_up(fault, ports.clock.now()),
+            }
         });
         match written.await? {
-            Some(_) => crate::resume::run(ports, id).await,
-            None => Ok(()),
+            Some(next) if next.rewind.is_some() => Ok(true),
+            Some(next) if next.status == Status::Disabled && is_stuck => {
+                tracing::error!(subscription = %id, fault, "it cannot catch up: disabled until it is resumed");
+                system_event::subscription(ports, &next, SubscriptionEvent::Disabled).await;
+                Ok(false)
+            }
+            Some(_) => crate::resume::run(ports, id).await.map(|()| false),
+            None => Ok(false),
         }
     }
 }

@@ -112,6 +112,14 @@ mod tests {
         assert!(!joining.skips(entry(9)), "dispatch holds while it joins");
         let joined = joining.loaded(Time(21)).unwrap();
         assert_eq!((joined.status, joined.resuming, joined.skipped_from), (Status::Active, true, None));
+        let unreadable = joining.given_up(Some("a segment is damaged"), Time(21)).unwrap();
+        assert_eq!(
+            (unreadable.status, unreadable.resuming, unreadable.rewind.is_some()),
+            (Status::Disabled, false, false)
+        );
+        assert_eq!(unreadable.skipped_from, skipping.skipped_from, "nothing is given up");
+        assert!(unreadable.status_reason.as_ref().is_some_and(|reason| reason.ends_with("a segment is damaged")));
+        assert_eq!(unreadable.after(Change::Resume, None, Time(22)).unwrap().status, Status::CatchingUp);
         let paused_again = joining.after(Change::Pause, None, Time(21)).unwrap();
         assert_eq!((paused_again.status, paused_again.lasting_status()), (Status::CatchingUp, Status::Paused));
         assert_eq!(paused_again.loaded(Time(22)).unwrap().status, Status::Paused);

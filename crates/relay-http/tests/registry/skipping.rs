@@ -99,6 +99,78 @@ async fn a_rewind_of_what_has_skipped_delivers_that_too() {
     assert_eq!(broker.delivered(), ["a", "b"], "what it has skipped is in no backlog: the replay reaches back to it");
 }
 
+/// A broker with a subscription that is paused and has skipped the event `a` of key `k`.
+async fn with_skipped() -> (Broker, String) {
+    let broker = Broker::with_orders().await;
+    let path = broker.subscribe(json!({})).await;
+    broker.post(&format!("{path}/pause"), json!({})).await;
+    broker.wait(200);
+    broker.sweep().await;
+    broker.publish("a", Some("k")).await;
+    broker.work().await;
+    broker.wait(100);
+    assert_eq!(broker.backlog(), 0);
+    (broker, path)
+}
+
+/// Begins a replay of what comes from now on, of all keys or one, and answers its path.
+async fn replay_from_now(broker: &Broker, path: &str, key: Option<&str>) -> String {
+    let from = json!({ "time": broker.ports.clock.now().to_string() });
+    let mut order = json!({ "from": from });
+    if let Some(key) = key {
+        order["partitionKey"] = key.into();
+    }
+    let begun = broker.post(&format!("{path}/replays"), order).await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    broker.work().await;
+    format!("{path}/replays/{}", begun.text("id"))
+}
+
+#[tokio::test]
+async fn a_replay_that_is_cancelled_leaves_what_was_skipped_to_be_caught_up_with() {
+    for is_resumed_first in [false, true] {
+        let (broker, path) = with_skipped().await;
+        let replay = replay_from_now(&broker, &path, None).await;
+        if is_resumed_first {
+            broker.post(&format!("{path}/resume"), json!({})).await;
+        }
+        assert_eq!(broker.delete(&replay).await.status, 204);
+        broker.wait(30);
+        broker.sweep().await;
+        assert_eq!(broker.get(&replay).await.text("state"), "cancelled");
+        if !is_resumed_first {
+            assert_eq!(broker.get(&path).await.text("status"), "paused");
+            assert_eq!(broker.post(&format!("{path}/resume"), json!({})).await.text("status"), "catchingUp");
+            broker.work().await;
+        }
+        assert_eq!(broker.get(&path).await.text("status"), "active");
+        assert_eq!(broker.delivered(), ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn catching_up_cannot_be_cancelled() {
+    let (broker, path) = with_skipped().await;
+    broker.post(&format!("{path}/resume"), json!({})).await;
+    let id = broker.get(&path).await.text("replay");
+    assert_eq!(broker.delete(&format!("{path}/replays/{id}")).await.problem(), (409, "wrong-status"));
+    broker.work().await;
+    assert_eq!(broker.delivered(), ["a"]);
+}
+
+#[tokio::test]
+async fn catching_up_waits_for_a_replay_of_one_key() {
+    let (broker, path) = with_skipped().await;
+    let replay = replay_from_now(&broker, &path, Some("l")).await;
+    assert_eq!(broker.post(&format!("{path}/resume"), json!({})).await.problem(), (409, "replay-under-way"));
+    broker.wait(30);
+    broker.sweep().await;
+    assert_eq!(broker.get(&replay).await.text("state"), "done");
+    assert_eq!(broker.post(&format!("{path}/resume"), json!({})).await.text("status"), "catchingUp");
+    broker.work().await;
+    assert_eq!(broker.delivered(), ["a"]);
+}
+
 #[tokio::test]
 async fn a_pause_while_it_catches_up_takes_effect_when_it_has() {
     let broker = Broker::with_orders().await;

@@ -94,7 +94,7 @@ impl Scenario {
         let publishers: Vec<Vec<RequestPlan>> = publishers.collect();
         let subscriptions: Vec<_> =
             (0..random.within(1..4)).map(|index| subscription(random, index, topics, storm_ms, number)).collect();
-        let actions = (0..random.within(0..6)).map(|_| action(random, storm_ms, subscriptions.len())).collect();
+        let actions = (0..random.within(0..6)).flat_map(|_| actions(random, storm_ms, subscriptions.len())).collect();
         Scenario {
             shape: if random.happens(7_000) { Shape::Apart } else { Shape::One },
             processes,
@@ -209,6 +209,23 @@ fn phase(random: &mut Random) -> Vec<(u32, Reaction)> {
         vec![(2, Reaction::Reset(true)), (2, Reaction::Hang(true)), (1, Reaction::Status(302))],
     ];
     random.one_of(&phases).unwrap().clone()
+}
+
+/// Something that an operator does, and what follows from it.
+fn actions(random: &mut Random, storm_ms: u64, subscriptions: usize) -> Vec<(u64, Action)> {
+    let mut actions = vec![action(random, storm_ms, subscriptions)];
+    while let Some(&(at, last)) = actions.last()
+        && random.happens(2_500)
+    {
+        let next = match last {
+            Action::Pause(which) => Action::Skip(which),
+            Action::Skip(which) => *random.one_of(&[Action::Replay(which), Action::Resume(which)]).unwrap(),
+            Action::Replay(which) => *random.one_of(&[Action::CancelReplay(which), Action::Resume(which)]).unwrap(),
+            _ => break,
+        };
+        actions.push(((at + random.within(0..10_000)).min(storm_ms), next));
+    }
+    actions
 }
 
 fn action(random: &mut Random, storm_ms: u64, subscriptions: usize) -> (u64, Action) {
