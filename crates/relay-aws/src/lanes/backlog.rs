@@ -47,7 +47,7 @@ impl Backlog<'_> {
     /// Puts an item by a rule.
     pub(super) async fn put(&self, item: &BacklogItem, rule: PutRule) -> Result<(), PortError> {
         for _ in 0..TURNS {
-            let Some(stands) = self.put_new(item).await? else { return Ok(()) };
+            let Some(stands) = self.put_new(item, rule).await? else { return Ok(()) };
             let Some(next) = rule.begins_at(Some(Stored::of(&stands)?.next), item.next) else { return Ok(()) };
             if self.replace(&stands, &BacklogItem { next, ..item.clone() }).await? {
                 return Ok(());
@@ -56,12 +56,13 @@ impl Backlog<'_> {
         Err(PortError::Throttled)
     }
 
-    /// Puts an item on condition that there is none, or one that begins later; else answers the other put that stands.
-    async fn put_new(&self, item: &BacklogItem) -> Result<Option<Row>, PortError> {
+    /// Puts an item on condition that there is none, or one that begins later, unless that is to stay by the rule; else
+    /// answers the other put that stands.
+    async fn put_new(&self, item: &BacklogItem, rule: PutRule) -> Result<Option<Row>, PortError> {
         let row = self.row(item).await?;
         let (stored, mine) = match item.due_at {
-            None => self.put_plain(row.clone(), item).await?,
-            Some(at) => self.put_due(&row, item, at).await?,
+            None => self.put_plain(row.clone(), item, rule).await?,
+            Some(at) => self.put_due(&row, item, at, rule).await?,
         };
         if mine {
             packs::discard(self.objects, stored.as_ref()).await;
@@ -105,15 +106,26 @@ impl Backlog<'_> {
     }
 
     /// The row that was replaced and true, or the row that stands and false.
-    async fn put_plain(&self, row: Row, item: &BacklogItem) -> Result<(Option<Row>, bool), PortError> {
-        let condition = Condition::new("attribute_not_exists(pk) OR nextIndex > :n");
-        match self.table.put_if(row, condition.value(":n", number(item.next))).await? {
+    async fn put_plain(&self, row: Row, item: &BacklogItem, rule: PutRule) -> Result<(Option<Row>, bool), PortError> {
+        let condition = match rule {
+            PutRule::Join => Condition::new("attribute_not_exists(pk)"),
+            PutRule::Append | PutRule::Rewind => {
+                Condition::new("attribute_not_exists(pk) OR nextIndex > :n").value(":n", number(item.next))
+            }
+        };
+        match self.table.put_if(row, condition).await? {
             Written::Yes(before) => Ok((before, true)),
             Written::Refused(stands) => Ok((stands, false)),
         }
     }
 
-    async fn put_due(&self, row: &Row, item: &BacklogItem, at: Time) -> Result<(Option<Row>, bool), PortError> {
+    async fn put_due(
+        &self,
+        row: &Row,
+        item: &BacklogItem,
+        at: Time,
+        rule: PutRule,
+    ) -> Result<(Option<Row>, bool), PortError> {
         let place = pointer(&due_partition(&self.lane), at, item.key);
         for _ in 0..TURNS {
             let absent = Condition::new("attribute_not_exists(pk)");
@@ -123,7 +135,7 @@ impl Backlog<'_> {
             }
             let Some(stands) = self.table.get(&self.key(item.key)).await? else { continue };
             let stored = Stored::of(&stands)?;
-            if stored.next <= item.next {
+            if stored.next <= item.next || rule == PutRule::Join {
                 return Ok((Some(stands), false));
             }
             let same = Condition::new("putId = :p").value(":p", number(stored.put_id.0));

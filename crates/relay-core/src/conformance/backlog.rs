@@ -17,6 +17,7 @@ pub(super) async fn run_all<H: Harness>(make: impl AsyncFn() -> H) {
         a_backlog_is_in_order_and_of_its_lane_alone,
         a_put_lowers_the_index_and_never_raises_it,
         a_rewind_puts_anew_what_is_there_and_begins_no_later,
+        a_join_leaves_what_is_there_as_it_is,
         what_is_loaded_is_in_its_lanes_which_are_held,
         progress_advances_or_deletes_the_put_it_read,
         a_failed_head_keeps_its_count_until_it_advances,
@@ -134,6 +135,24 @@ async fn a_rewind_puts_anew_what_is_there_and_begins_no_later<H: Harness>(harnes
     let late = Progress { key: rest_of(&message, 0, 3).key, put_id: PutId(3), next: None };
     ports.lanes.progress(&lane.id, late).await.unwrap();
     assert_eq!(items(&ports, &lane).await[0].depth(), 4, "progress of what was read before counts no more");
+}
+
+async fn a_join_leaves_what_is_there_as_it_is<H: Harness>(harness: &H) {
+    let ports = harness.ports();
+    let message = publish(&ports, "k", &["a", "b", "c", "d"]).await;
+    let lane = lane_of("sub", &message.pack);
+    let put = async |next, put_id, due_at| {
+        let item = BacklogItem { due_at, ..rest_of(&message, next, put_id) };
+        ports.lanes.put_by(&lane.id, item, PutRule::Join).await.unwrap();
+        let items = items(&ports, &lane).await;
+        assert_eq!(items.len(), 1);
+        (items[0].next, items[0].put_id.0)
+    };
+    assert_eq!(put(2, 1, None).await, (2, 1), "there was none");
+    for due_at in [None, Some(Time(1_700_000_000_001))] {
+        assert_eq!(put(0, 2, due_at).await, (2, 1), "what it says of earlier events stands");
+        assert_eq!(put(3, 3, due_at).await, (2, 1));
+    }
 }
 
 async fn what_is_loaded_is_in_its_lanes_which_are_held<H: Harness>(harness: &H) {
