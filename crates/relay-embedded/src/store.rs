@@ -124,7 +124,8 @@ impl Store {
         let segments = Segments::new(path);
         let payloads = Arc::new(PayloadFiles::new(path.to_owned(), options.clock.clone()));
         let files = (segments, payloads.clone());
-        let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), era, files);
+        let clock = (era, options.clock.clone());
+        let log = LogPort::new(queue.clone(), writer.clone(), readers.clone(), registry.clone(), clock, files);
         let (log, wake_ups) = (Arc::new(log), WakeUpsPort::new(options.clock.clone(), options.receive_wait));
         let (path, wake_ups) = (path.to_owned(), Arc::new(wake_ups));
         let payloads = Arc::new(PayloadsPort::new(payloads, readers.clone()));

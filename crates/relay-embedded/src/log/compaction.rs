@@ -24,6 +24,8 @@ const AGE: Duration = Duration::from_secs(15 * 60);
 const ENOUGH_BYTES: u64 = 8 * 1024 * 1024;
 /// of more, so many at a time.
 const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+/// Between the last look for a segment and its removal.
+const UNREAD: Duration = Duration::from_secs(60);
 /// Bytes of rows read in one snapshot.
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
@@ -87,15 +89,31 @@ fn topic_name_at(connection: &Connection, position: u64) -> Result<relay_core::n
 }
 
 impl LogPort {
-    /// Compacts a span of each shard that is due. Answers how many events went.
+    /// Compacts a span of each shard that is due. Answers how many events went. One that cannot be compacted holds up no
+    /// other; a fault is answered if nothing went.
     pub(super) async fn compact_some(&self, now: Time) -> Result<u64, PortError> {
-        let mut events = 0;
+        let (mut events, mut fault) = (0, None);
         for shard in self.readers.read(shards).await? {
-            if let Some(claim) = self.claim(shard, now).await? {
-                events += self.write_segment(claim).await?;
+            match self.compact_shard(shard, now).await {
+                Ok(compacted) => events += compacted,
+                Err(error) => fault = Some(error),
             }
         }
-        Ok(events)
+        match fault {
+            Some(fault) if events == 0 => Err(fault),
+            Some(error) => {
+                tracing::warn!(%error, "a shard of the log cannot be compacted");
+                Ok(events)
+            }
+            None => Ok(events),
+        }
+    }
+
+    async fn compact_shard(&self, shard: Shard, now: Time) -> Result<u64, PortError> {
+        match self.claim(shard, now).await? {
+            Some(claim) => self.write_segment(claim).await,
+            None => Ok(0),
+        }
     }
 
     /// Claims a shard's span that is due, or finds the claim of who did not finish.
@@ -177,8 +195,10 @@ impl LogPort {
         Ok(events.max(1))
     }
 
-    /// Removes segments that are past the retention that they were written with. Answers whether there were any.
+    /// Removes segments that are past the retention that they were written with, some time after they are read no more:
+    /// a reader may be about to open one. Answers how many there were.
     pub(super) async fn expire_segments(&self, now: Time) -> Result<u64, PortError> {
+        let now = now - UNREAD;
         let find = move |connection: &Connection| {
             let sql = "SELECT shard, last_at, last, path FROM segments WHERE last_at + kept * 1000 < ?1 LIMIT 64";
             rows(connection, sql, [now.0], |row| {

@@ -17,7 +17,7 @@ use expiry::Expiry;
 use futures_util::future::BoxFuture;
 use relay_core::names::TopicId;
 use relay_core::pack::{GroupId, LaneKey, group_of};
-use relay_core::ports::{EventLog, LogEntry, LogPage, Message, PortError};
+use relay_core::ports::{Clock, EventLog, LogEntry, LogPage, Message, PortError};
 use relay_core::replay_id::{LogPosition, LogShard};
 use relay_core::sequence::PackSequence;
 use relay_core::time::Time;
@@ -36,6 +36,7 @@ pub(crate) struct LogPort {
     pub(crate) era: u64,
     pub(crate) segments: Segments,
     payloads: Arc<PayloadFiles>,
+    clock: Arc<dyn Clock>,
 }
 
 impl LogPort {
@@ -44,10 +45,10 @@ impl LogPort {
         writer: Arc<Writer>,
         readers: Readers,
         registry: Arc<Mirror>,
-        era: u64,
+        (era, clock): (u64, Arc<dyn Clock>),
         (segments, payloads): (Segments, Arc<PayloadFiles>),
     ) -> LogPort {
-        LogPort { queue, writer, readers, registry, expiry: Mutex::default(), era, segments, payloads }
+        LogPort { queue, writer, readers, registry, expiry: Mutex::default(), era, segments, payloads, clock }
     }
 }
 
@@ -190,11 +191,11 @@ impl LogPort {
         after: LogPosition,
         limit: usize,
     ) -> Result<LogPage, PortError> {
-        let (topic, era, segments) = (topic.clone(), self.era, self.segments.clone());
+        let (topic, era, segments, now) = (topic.clone(), self.era, self.segments.clone(), self.clock.now());
         let read = move |connection: &Connection| {
             let found = shard_of(connection, &topic, shard)?;
             if let Some((number, _)) = found
-                && let Some(segment) = first_after(connection, &segments, number, after)?
+                && let Some(segment) = first_after(connection, &segments, number, after, now)?
             {
                 let (entries, through) = of_segment(&segments, &segment, after, limit, only.as_ref())?;
                 return Ok(LogPage { is_more: through > after, entries, through });
@@ -229,7 +230,7 @@ impl EventLog for LogPort {
         before: Option<LogPosition>,
         limit: usize,
     ) -> Result<Vec<LogEntry>, PortError> {
-        let (topic, era, segments) = (topic.clone(), self.era, self.segments.clone());
+        let (topic, era, segments, now) = (topic.clone(), self.era, self.segments.clone(), self.clock.now());
         let read = move |connection: &Connection| {
             let mut entries = Vec::new();
             for shard in LogShard::ALL {
@@ -239,7 +240,7 @@ impl EventLog for LogPort {
                 let rest = limit - hot.len();
                 entries.extend(hot);
                 if rest > 0 {
-                    entries.extend(newest_before(connection, &segments, shard, before, rest)?);
+                    entries.extend(newest_before(connection, &segments, shard, before, (rest, now))?);
                 }
             }
             entries.sort_by_key(|entry: &LogEntry| std::cmp::Reverse(entry.position));

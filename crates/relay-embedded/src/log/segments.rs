@@ -9,6 +9,7 @@ use relay_core::metrics;
 use relay_core::pack::LaneKey;
 use relay_core::ports::{LogEntry, PortError};
 use relay_core::replay_id::LogPosition;
+use relay_core::time::Time;
 use relay_segment::{Frame, Index, entries_of};
 use rusqlite::{Connection, params};
 use std::fs::{self, File};
@@ -129,16 +130,18 @@ fn segment(path: String, record: &str) -> Result<Segment, PortError> {
     Ok(Segment { path, index })
 }
 
-/// The first segment of a shard that holds what lies after a position.
+/// The first segment of a shard that holds what lies after a position, of those that are kept.
 pub(super) fn first_after(
     connection: &Connection,
     segments: &Segments,
     shard: i64,
     after: LogPosition,
+    now: Time,
 ) -> Result<Option<Arc<Segment>>, PortError> {
-    let sql = "SELECT path, record FROM segments WHERE shard = ?1 AND (last_at, last) > (?2, ?3)
+    let sql = "SELECT path, record FROM segments
+               WHERE shard = ?1 AND (last_at, last) > (?2, ?3) AND last_at + kept * 1000 >= ?4
                ORDER BY last_at, last LIMIT 1";
-    let bounds = params![shard, bounded(after.at.0), bounded(after.unique)];
+    let bounds = params![shard, bounded(after.at.0), bounded(after.unique), bounded(now.0)];
     let read = row(connection, sql, bounds, |row| {
         let path: String = row.get(0)?;
         // The record is large, and decoded only once.
@@ -157,17 +160,18 @@ pub(super) fn first_after(
     }
 }
 
-/// The newest entries of a shard's segments from before a position, newest first.
+/// The newest entries of a shard's segments that are kept, from before a position, newest first.
 pub(super) fn newest_before(
     connection: &Connection,
     segments: &Segments,
     shard: i64,
     before: Option<LogPosition>,
-    limit: usize,
+    (limit, now): (usize, Time),
 ) -> Result<Vec<LogEntry>, PortError> {
-    let sql = "SELECT path, record FROM segments WHERE shard = ?1 ORDER BY last_at DESC, last DESC";
+    let sql = "SELECT path, record FROM segments WHERE shard = ?1 AND last_at + kept * 1000 >= ?2
+               ORDER BY last_at DESC, last DESC";
     let mut newest = Vec::new();
-    visit(connection, sql, [shard], |row| {
+    visit(connection, sql, params![shard, bounded(now.0)], |row| {
         let column = |at| row.get::<_, String>(at).map_err(|error| fault::of_sqlite(&error));
         let segment = segment(column(0)?, &column(1)?)?;
         let mut opened = None;

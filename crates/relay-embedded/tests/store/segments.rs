@@ -348,6 +348,39 @@ async fn damage_names_the_file_and_leaves_the_rest_readable() {
 }
 
 #[tokio::test]
+async fn a_shard_that_cannot_be_compacted_holds_up_no_other() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    fill(&ports(&store), 0, 100).await;
+    store.close().await.unwrap();
+    let first = "(SELECT position FROM log WHERE shard = (SELECT min(number) FROM shards) ORDER BY position LIMIT 1)";
+    sql(&folder, &format!("UPDATE log SET pack = x'00' WHERE position = {first}"));
+    clock.jump(16 * MINUTE);
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    let compacted = ports.log.compact(clock.now()).await.unwrap();
+    assert!(compacted > 0 && compacted < 100, "{compacted}");
+    assert_eq!(files(folder.path()).len(), 3);
+    assert!(matches!(ports.log.compact(clock.now()).await, Err(PortError::Corrupt(_))), "and it is told");
+}
+
+#[tokio::test]
+async fn a_segment_whose_time_is_over_is_not_looked_for_even_while_it_is_known() {
+    let (folder, clock) = (Folder::new(), JumpingClock::new());
+    let store = Store::open(folder.path(), options(&clock)).unwrap();
+    let ports = ports(&store);
+    make_topic(&ports, Retention::Days1).await;
+    fill(&ports, 0, 100).await;
+    clock.jump(16 * MINUTE);
+    assert_eq!(compact(&ports).await, 100);
+    // As far as its removal is when readers come: the files are gone first.
+    files(folder.path()).iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    assert!(read_all(&ports, 10).await.is_err());
+    clock.jump(DAY);
+    assert!(read_all(&ports, 10).await.unwrap().is_empty() && newest_all(&ports, 10).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_changed_retention_counts_for_what_is_compacted_after_it() {
     let (folder, clock) = (Folder::new(), JumpingClock::new());
     let store = Store::open(folder.path(), options(&clock)).unwrap();
