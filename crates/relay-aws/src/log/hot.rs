@@ -69,8 +69,14 @@ impl LogPort {
         }
         let query = Query::of(partition(topic, shard)).between(first.key(), last.key()).backward().limit(limit);
         let rows = self.table.query(query).await?;
-        let mut entries = try_join_all(rows.iter().map(|row| self.entries_of(row))).await?.concat();
-        entries.retain(|entry| entry.position < before);
+        let mut entries = Vec::new();
+        for some in rows.chunks(AT_ONCE) {
+            let found = try_join_all(some.iter().map(|row| self.entries_of(row))).await?.concat();
+            entries.extend(found.into_iter().filter(|entry| entry.position < before));
+            if entries.len() >= limit {
+                break;
+            }
+        }
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.position));
         Ok(entries)
     }

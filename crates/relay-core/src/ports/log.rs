@@ -43,7 +43,8 @@ pub trait EventLog: Send + Sync {
     /// If not all of them could be made durable.
     async fn append(&self, messages: &[Message]) -> Result<Vec<LogPosition>, PortError>;
 
-    /// The newest entries of a topic, newest first, from before a position.
+    /// The newest entries of a topic, newest first, from before a position. A page may be short, since what was logged
+    /// twice is shown once; an empty one is the end.
     ///
     /// # Errors
     /// If the log cannot be read.
