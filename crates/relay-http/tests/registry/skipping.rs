@@ -16,6 +16,33 @@ impl Broker {
     }
 }
 
+/// A broker with a subscription that is paused and has skipped the event `a` of key `k`.
+async fn with_skipped() -> (Broker, String) {
+    let broker = Broker::with_orders().await;
+    let path = broker.subscribe(json!({})).await;
+    broker.post(&format!("{path}/pause"), json!({})).await;
+    broker.wait(200);
+    broker.sweep().await;
+    broker.publish("a", Some("k")).await;
+    broker.work().await;
+    broker.wait(100);
+    assert_eq!(broker.backlog(), 0);
+    (broker, path)
+}
+
+/// Begins a replay of what comes from now on, of all keys or one, and answers its path.
+async fn replay_from_now(broker: &Broker, path: &str, key: Option<&str>) -> String {
+    let from = json!({ "time": broker.ports.clock.now().to_string() });
+    let mut order = json!({ "from": from });
+    if let Some(key) = key {
+        order["partitionKey"] = key.into();
+    }
+    let begun = broker.post(&format!("{path}/replays"), order).await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    broker.work().await;
+    format!("{path}/replays/{}", begun.text("id"))
+}
+
 #[tokio::test]
 async fn a_long_pause_costs_no_write_and_ends_with_everything_in_order() {
     let broker = Broker::with_orders().await;
@@ -78,52 +105,16 @@ async fn what_was_done_with_before_a_pause_does_not_come_when_it_ends() {
 
 #[tokio::test]
 async fn a_rewind_of_what_has_skipped_delivers_that_too() {
-    let broker = Broker::with_orders().await;
-    let path = broker.subscribe(json!({})).await;
-    broker.post(&format!("{path}/pause"), json!({})).await;
-    broker.wait(200);
-    broker.sweep().await;
-    broker.publish("a", Some("k")).await;
-    broker.work().await;
-    broker.wait(100);
-    let now = broker.ports.clock.now().to_string();
+    let (broker, path) = with_skipped().await;
     broker.publish("b", Some("k")).await;
     broker.work().await;
-    let begun = broker.post(&format!("{path}/replays"), json!({ "from": { "time": now } })).await;
-    assert_eq!(begun.status, 202, "{}", begun.body);
+    replay_from_now(&broker, &path, None).await;
     broker.post(&format!("{path}/resume"), json!({})).await;
     broker.work().await;
     broker.wait(30);
     broker.sweep().await;
     broker.work().await;
     assert_eq!(broker.delivered(), ["a", "b"], "what it has skipped is in no backlog: the replay reaches back to it");
-}
-
-/// A broker with a subscription that is paused and has skipped the event `a` of key `k`.
-async fn with_skipped() -> (Broker, String) {
-    let broker = Broker::with_orders().await;
-    let path = broker.subscribe(json!({})).await;
-    broker.post(&format!("{path}/pause"), json!({})).await;
-    broker.wait(200);
-    broker.sweep().await;
-    broker.publish("a", Some("k")).await;
-    broker.work().await;
-    broker.wait(100);
-    assert_eq!(broker.backlog(), 0);
-    (broker, path)
-}
-
-/// Begins a replay of what comes from now on, of all keys or one, and answers its path.
-async fn replay_from_now(broker: &Broker, path: &str, key: Option<&str>) -> String {
-    let from = json!({ "time": broker.ports.clock.now().to_string() });
-    let mut order = json!({ "from": from });
-    if let Some(key) = key {
-        order["partitionKey"] = key.into();
-    }
-    let begun = broker.post(&format!("{path}/replays"), order).await;
-    assert_eq!(begun.status, 202, "{}", begun.body);
-    broker.work().await;
-    format!("{path}/replays/{}", begun.text("id"))
 }
 
 #[tokio::test]
@@ -173,13 +164,7 @@ async fn catching_up_waits_for_a_replay_of_one_key() {
 
 #[tokio::test]
 async fn a_pause_while_it_catches_up_takes_effect_when_it_has() {
-    let broker = Broker::with_orders().await;
-    let path = broker.subscribe(json!({})).await;
-    broker.post(&format!("{path}/pause"), json!({})).await;
-    broker.wait(200);
-    broker.sweep().await;
-    broker.publish("a", Some("k")).await;
-    broker.work().await;
+    let (broker, path) = with_skipped().await;
     assert_eq!(broker.post(&format!("{path}/resume"), json!({})).await.text("status"), "catchingUp");
     assert_eq!(broker.post(&format!("{path}/pause"), json!({})).await.text("status"), "catchingUp");
     broker.work().await;
